@@ -1,9 +1,17 @@
-"""What every test runs under: one thread for each linear-algebra call, and a progress file of its own."""
+"""What every test runs under: one thread for linear algebra, no screen, its own progress file."""
 
 import os
 import tempfile
 
+import matplotlib
+
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[name] = "1"  # the same digits on every machine
-os.environ["MLSYS_PROGRESS"] = os.path.join(tempfile.mkdtemp(), "progress.json")
-os.environ["MPLBACKEND"] = "agg"  # draws without a screen; a notebook's kernel sets its own
+
+scratch = tempfile.TemporaryDirectory(prefix="mlsys-")
+os.environ["MLSYS_PROGRESS"] = os.path.join(scratch.name, "progress.json")
+matplotlib.use("agg")
+
+
+def pytest_unconfigure():
+    scratch.cleanup()

@@ -1,0 +1,379 @@
+"""Every chapter's data: the flights that left New York City in 2013, and what describes them.
+
+The tables ship with the course as Parquet files; nothing is downloaded. Each folder under
+``datasets/`` holds a data card that tells source, licence, columns and units.
+"""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.datasets import load_breast_cancer as _bundled_breast_cancer
+
+from mlsys_helpers import _checks
+
+__all__ = [
+    "FLIGHT_FEATURES",
+    "load_flights",
+    "load_weather",
+    "load_planes",
+    "load_airports",
+    "load_airlines",
+    "load_flight_features",
+    "load_breast_cancer",
+]
+
+FLIGHT_FEATURES = {
+    "schedule": [
+        "carrier",
+        "origin",
+        "dest",
+        "distance",
+        "weekday",
+        "departure_hour",
+        "arrival_hour",
+        "departures_that_hour",
+    ],
+    "weather": [
+        "temp",
+        "dewp",
+        "humid",
+        "wind_dir",
+        "wind_speed",
+        "wind_gust",
+        "precip",
+        "pressure",
+        "visib",
+    ],
+    "airport": [
+        "recent_departures",
+        "recent_mean_delay",
+        "recent_late_share",
+        "waiting_flights",
+    ],
+}
+
+_NOTICE = 120  # minutes before the scheduled departure at which a prediction is made
+_LATE = 60  # minutes after which a departure in the recent past counts as late
+
+# Inside an installed package the tables lie beside this file, in a clone beside the package.
+_INSTALLED = Path(__file__).parent / "_datasets"
+_FOLDER = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parents[1] / "datasets"
+
+
+def _read(table):
+    """One table of the flights data, refused by name where it is missing or damaged."""
+    path = _FOLDER / "flights" / f"{table}.parquet"
+    advice = "get it back with `git checkout -- datasets`, or install the package again"
+    sums = path.with_name("SHA256SUMS")
+    for needed in (path, sums):
+        if not needed.is_file():
+            raise FileNotFoundError(f"{needed} is missing: {advice}")
+    expected = {name: digest for digest, name in map(str.split, sums.read_text().splitlines())}
+    if hashlib.sha256(path.read_bytes()).hexdigest() != expected.get(path.name):
+        raise ValueError(f"{path} is damaged, its SHA-256 is not the one in {sums.name}: {advice}")
+    return pd.read_parquet(path)
+
+
+def load_flights():
+    """All 336,776 flights that left EWR, JFK and LGA in 2013.
+
+    Returns
+    -------
+    DataFrame of shape (336776, 19)
+        One row a flight, in the order of the source. Delays are minutes, negative when early;
+        clock times are local, as HHMM; ``time_hour`` is the scheduled hour of departure in UTC.
+        A cancelled flight (8,255 of them) has no ``dep_time``; 1,175 more left and have no
+        ``arr_delay``, most of them diverted.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If the file is missing or damaged.
+
+    References
+    ----------
+    Data card: ``datasets/flights/README.md``.
+
+    Examples
+    --------
+    >>> from mlsys_helpers.datasets import load_flights
+    >>> flights = load_flights()
+    >>> flights.shape
+    (336776, 19)
+    >>> print((flights["arr_delay"].dropna() > 60).mean().round(3))  # share over an hour late
+    0.085
+    """
+    return _read("flights")
+
+
+def load_weather():
+    """Hourly weather at the three airports, 26,115 rows.
+
+    Returns
+    -------
+    DataFrame of shape (26115, 15)
+        One row an airport and hour. Temperatures in °F, humidity in %, wind direction in
+        degrees, speeds in miles an hour, precipitation in inches, pressure in millibars,
+        visibility in miles; ``time_hour`` is the start of the hour in UTC.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If the file is missing or damaged.
+
+    References
+    ----------
+    Data card: ``datasets/flights/README.md``.
+
+    Examples
+    --------
+    >>> from mlsys_helpers.datasets import load_weather
+    >>> weather = load_weather()
+    >>> print(weather["pressure"].isna().groupby(weather["precip"] > 0).mean().round(2).tolist())
+    [0.07, 0.53]
+    """
+    return _read("weather")
+
+
+def load_planes():
+    """The 3,322 planes whose tail number is in the register of the aviation authority.
+
+    Returns
+    -------
+    DataFrame of shape (3322, 9)
+        One row a tail number: year built, type, manufacturer, model, engines, seats, cruising
+        speed in miles an hour (missing in 99 % of rows), kind of engine.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If the file is missing or damaged.
+
+    References
+    ----------
+    Data card: ``datasets/flights/README.md``.
+
+    Examples
+    --------
+    >>> from mlsys_helpers.datasets import load_planes
+    >>> load_planes()["manufacturer"].mode()[0]
+    'BOEING'
+    """
+    return _read("planes")
+
+
+def load_airports():
+    """The 1,458 airports of the United States, with place and time zone.
+
+    Returns
+    -------
+    DataFrame of shape (1458, 8)
+        One row an airport: code, name, latitude and longitude in degrees, altitude in feet,
+        offset from UTC in hours, daylight-saving rule, name of the time zone.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If the file is missing or damaged.
+
+    References
+    ----------
+    Data card: ``datasets/flights/README.md``.
+
+    Examples
+    --------
+    >>> from mlsys_helpers.datasets import load_airports
+    >>> load_airports().set_index("faa").loc["JFK", "tzone"]
+    'America/New_York'
+    """
+    return _read("airports")
+
+
+def load_airlines():
+    """The 16 carriers' codes and names.
+
+    Returns
+    -------
+    DataFrame of shape (16, 2)
+        One row a carrier: ``carrier`` (two letters or digits) and ``name``.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If the file is missing or damaged.
+
+    References
+    ----------
+    Data card: ``datasets/flights/README.md``.
+
+    Examples
+    --------
+    >>> from mlsys_helpers.datasets import load_airlines
+    >>> load_airlines().set_index("carrier").loc["UA", "name"]
+    'United Air Lines Inc.'
+    """
+    return _read("airlines")
+
+
+def load_flight_features(late_after=60, cancelled="exclude"):
+    """The model table: what is known of a flight two hours before departure, and its label.
+
+    Parameters
+    ----------
+    late_after : float, default 60
+        Minutes, at least 0: a flight is late when it arrives *more* than this after schedule.
+    cancelled : {"exclude", "late"}, default "exclude"
+        What becomes of the 9,430 flights with no recorded arrival (cancelled or diverted).
+        "exclude" drops them: then the model answers for flights that will arrive, which nobody
+        knows beforehand. "late" keeps them with the label 1: the passengers are not there.
+
+    Returns
+    -------
+    DataFrame of 327,346 rows ("exclude") or 336,776 rows ("late")
+        The index is the row number in `load_flights`. Columns: ``scheduled`` (departure, UTC),
+        ``date`` (local calendar day), the features named in `FLIGHT_FEATURES` by group, and
+        the label ``late`` (0 or 1). ``carrier``, ``origin`` and ``dest`` are categories.
+        Weather is that of the last hour that was over two hours before departure. The airport
+        group counts what was seen at the same airport in the two hours before that moment:
+        flights that left, their mean delay in minutes, the share that left more than an hour
+        late, and flights that were due and had not left. No column knows anything later.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range, or a file is damaged.
+    FileNotFoundError
+        If a file is missing.
+
+    Notes
+    -----
+    The plane is left out on purpose: the table records the tail number that *flew*, planes are
+    swapped until the last minute, and a missing tail number gives a cancelled flight away.
+    The month is left out too: a model trained up to August has never seen a September.
+
+    References
+    ----------
+    Data card: ``datasets/flights/README.md``.
+
+    Examples
+    --------
+    >>> from mlsys_helpers.datasets import FLIGHT_FEATURES, load_flight_features
+    >>> table = load_flight_features(late_after=120)
+    >>> train, test = table[table["date"] < "2013-09-01"], table[table["date"] >= "2013-09-01"]
+    >>> X, y = train[FLIGHT_FEATURES["weather"]], train["late"]
+    >>> print(X.shape, y.mean().round(3))
+    (217727, 9) 0.036
+    """
+    _checks.number(late_after, "late_after", low=0)
+    _checks.one_of(cancelled, "cancelled", ("exclude", "late"))
+    return _flight_features(load_flights(), load_weather(), late_after, cancelled)
+
+
+def _flight_features(flights, weather, late_after, cancelled):
+    scheduled = flights["time_hour"] + pd.to_timedelta(flights["minute"], unit="min")
+    known_at = scheduled - pd.Timedelta(minutes=_NOTICE)
+    table = pd.concat(
+        [
+            scheduled.rename("scheduled"),
+            pd.to_datetime(flights[["year", "month", "day"]]).rename("date"),
+            _schedule_features(flights),
+            _weather_features(flights["origin"], known_at, weather),
+            _airport_features(flights, scheduled, known_at),
+            (flights["arr_delay"] > late_after).astype(int).rename("late"),
+        ],
+        axis="columns",
+    )
+    arrived = flights["arr_delay"].notna()
+    if cancelled == "exclude":
+        return table[arrived].copy()
+    table.loc[~arrived, "late"] = 1
+    return table
+
+
+def _schedule_features(flights):
+    def clock_hour(hhmm):
+        return hhmm // 100 + hhmm % 100 / 60
+
+    features = flights[["carrier", "origin", "dest"]].astype("category")
+    features["distance"] = flights["distance"]
+    features["weekday"] = pd.to_datetime(flights[["year", "month", "day"]]).dt.day_of_week
+    features["departure_hour"] = clock_hour(flights["sched_dep_time"])
+    features["arrival_hour"] = clock_hour(flights["sched_arr_time"])
+    same_hour = flights.groupby(["origin", "time_hour"])["flight"]
+    features["departures_that_hour"] = same_hour.transform("size")
+    return features
+
+
+def _weather_features(origin, known_at, weather):
+    """The weather of the last full hour before known_at: an hour is known when it is over."""
+    last_full_hour = known_at.dt.floor("h") - pd.Timedelta(hours=1)
+    asked = pd.DataFrame({"origin": origin, "time_hour": last_full_hour})
+    columns = ["origin", "time_hour", *FLIGHT_FEATURES["weather"]]
+    found = asked.merge(weather[columns], on=["origin", "time_hour"], how="left")
+    return found[FLIGHT_FEATURES["weather"]].set_index(origin.index)
+
+
+def _airport_features(flights, scheduled, known_at):
+    """Counts over the two hours before known_at, by differences of running totals."""
+    features = pd.DataFrame(np.nan, flights.index, FLIGHT_FEATURES["airport"])
+    minute = pd.Timedelta(minutes=1)
+    start = scheduled.min()
+    due_at = ((scheduled - start) / minute).to_numpy()
+    asked_at = ((known_at - start) / minute).to_numpy()
+    delay = flights["dep_delay"].to_numpy()
+    for rows in flights.groupby("origin").indices.values():
+        due, now = due_at[rows], asked_at[rows]
+        left = due + delay[rows]
+        order = np.argsort(left, kind="stable")[: np.isfinite(left).sum()]  # NaN sorts last
+
+        until_now = np.searchsorted(left[order], now, side="right")
+        before = np.searchsorted(left[order], now - _NOTICE, side="right")
+        late = delay[rows][order] > _LATE
+        total_delay = np.concatenate([[0], np.cumsum(delay[rows][order])])
+        total_late = np.concatenate([[0], np.cumsum(late)])
+        count = until_now - before
+        some = np.where(count > 0, count, np.nan)  # no departure, no mean
+
+        # A flight waits from its due time until it leaves, and is given up after two hours.
+        gone = np.clip(np.where(np.isnan(left), np.inf, left), due, due + _NOTICE)
+        waiting = np.searchsorted(np.sort(due), now, side="right") - np.searchsorted(
+            np.sort(gone), now, side="right"
+        )
+        features.iloc[rows] = np.column_stack(
+            [
+                count,
+                (total_delay[until_now] - total_delay[before]) / some,
+                (total_late[until_now] - total_late[before]) / some,
+                waiting,
+            ]
+        )
+    return features
+
+
+def load_breast_cancer():
+    """Tumours of 569 patients, 30 measurements each, and whether the tumour was malignant.
+
+    Returns
+    -------
+    X : DataFrame of shape (569, 30)
+        Measurements of cell nuclei in a fine-needle aspirate.
+    y : Series of 569 integers
+        1 for malignant (212), 0 for benign (357). scikit-learn's bundled copy has it the other
+        way round; here the class that matters is the positive one.
+
+    References
+    ----------
+    Data card: ``datasets/breast_cancer/README.md``. W. H. Wolberg and O. L. Mangasarian,
+    "Breast Cancer Wisconsin (Diagnostic)", UCI Machine Learning Repository (1995).
+
+    Examples
+    --------
+    >>> from mlsys_helpers.datasets import load_breast_cancer
+    >>> X, y = load_breast_cancer()
+    >>> print(X.shape, y.sum())
+    (569, 30) 212
+    """
+    bunch = _bundled_breast_cancer(as_frame=True)
+    return bunch.data, (1 - bunch.target).rename("malignant")

@@ -1,0 +1,260 @@
+"""The course as a whole: its chapters, its map, its index of techniques, and a check-up.
+
+What is ready is never written down: a chapter is ready when its notebook is there.
+"""
+
+import importlib
+import json
+import re
+import socket
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import NamedTuple
+
+__all__ = ["CHAPTERS", "course_map", "doctor", "plot_course", "technique_index"]
+
+_ROOT = Path(__file__).parents[1]
+
+
+class Chapter(NamedTuple):
+    """One chapter: its name is that of its notebook, module, exercises and tests."""
+
+    number: int
+    name: str
+    part: str
+    minutes: int
+    question: str
+
+    @property
+    def stem(self):
+        return f"{self.number:02}_{self.name}"
+
+    @property
+    def title(self):
+        title = self.name.replace("_", " ").replace("ml ", "ML ")
+        return title[0].upper() + title[1:]
+
+    @property
+    def ready(self):
+        return (_ROOT / "notebooks" / f"{self.stem}.ipynb").is_file()
+
+
+CHAPTERS = (
+    Chapter(0, "start_here", "", 15, "How does this course work, and where do I begin?"),
+    Chapter(1, "ml_system_design", "Systems", 60, "What must a system do besides score well?"),
+    Chapter(2, "data_engineering", "Systems", 60, "Where does data come from, and how is it kept?"),
+    Chapter(3, "dataflow", "Systems", 60, "How does data get from one process to another?"),
+    Chapter(4, "sampling", "Data", 60, "Which rows do I look at, when I cannot look at all?"),
+    Chapter(5, "labels", "Data", 60, "Where do labels come from, and can I believe them?"),
+    Chapter(6, "class_imbalance", "Data", 75, "What if the class that matters is rare?"),
+    Chapter(7, "data_augmentation", "Data", 45, "Can I make more data out of what I have?"),
+    Chapter(8, "feature_engineering", "Features", 75, "How does a raw column become a feature?"),
+    Chapter(9, "data_leakage", "Features", 60, "Why did the score collapse in production?"),
+    Chapter(10, "model_selection", "Models", 60, "Which model should I choose, and how?"),
+    Chapter(11, "ensembles", "Models", 60, "When are many models better than one?"),
+    Chapter(12, "distributed_training", "Models", 75, "What if one machine is not enough?"),
+    Chapter(13, "experiment_tracking", "Models", 45, "Which run was that, and can I repeat it?"),
+    Chapter(14, "offline_evaluation", "Models", 75, "Is the model good, and good for everyone?"),
+    Chapter(15, "deployment", "Production", 75, "How do predictions reach the people who ask?"),
+    Chapter(16, "monitoring", "Production", 75, "How do I notice that the world has changed?"),
+    Chapter(17, "continual_learning", "Production", 60, "When and how should a model be updated?"),
+    Chapter(
+        18, "testing_in_production", "Production", 75, "Is the new model better for real users?"
+    ),
+)
+
+
+def course_map(folder="."):
+    """The chapter map as a Markdown table, with links to the chapters that are ready.
+
+    Parameters
+    ----------
+    folder : str, default "."
+        Where the notebooks lie, seen from the page that shows the map.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> from mlsys_helpers.start_here import course_map
+    >>> print(course_map().splitlines()[0])
+    | | chapter | the question it answers | minutes |
+    """
+    rows = ["| | chapter | the question it answers | minutes |", "|---|---|---|---|"]
+    for chapter in CHAPTERS:
+        link = f"[{chapter.title}]({folder}/{chapter.stem}.ipynb)"
+        name, minutes = (link, chapter.minutes) if chapter.ready else (chapter.title, "to come")
+        rows.append(f"| {chapter.number:02} | {name} | {chapter.question} | {minutes} |")
+    return "\n".join(rows)
+
+
+def technique_index(folder="."):
+    """Where each technique stands, as a Markdown table: helper, what it gives, section, test.
+
+    Parameters
+    ----------
+    folder : str, default "."
+        Where the notebooks lie, seen from the page that shows the index.
+
+    Returns
+    -------
+    str
+        One row for each public helper of each chapter that is ready. The section is the first
+        one of the notebook that calls the helper.
+
+    Examples
+    --------
+    >>> from mlsys_helpers.start_here import technique_index
+    >>> print(technique_index().splitlines()[0])
+    | helper | what it gives | section | test |
+    """
+    rows = ["| helper | what it gives | section | test |", "|---|---|---|---|"]
+    for chapter in CHAPTERS[1:]:
+        if not chapter.ready:
+            continue
+        module = importlib.import_module(f"mlsys_helpers.{chapter.name}")
+        sections = _sections_by_helper(chapter, module.__all__)
+        for helper in module.__all__:
+            gives = getattr(module, helper).__doc__.splitlines()[0].rstrip(".")
+            section = sections.get(helper, chapter.title)
+            anchor = section.replace(" ", "-")
+            rows.append(
+                f"| `{chapter.name}.{helper}` | {gives} "
+                f"| [{chapter.number:02} · {section}]({folder}/{chapter.stem}.ipynb#{anchor}) "
+                f"| `tests/test_{chapter.name}.py` |"
+            )
+    return "\n".join(rows)
+
+
+def _sections_by_helper(chapter, helpers):
+    """For each helper, the heading of the first section of the notebook that calls it."""
+    path = _ROOT / "notebooks" / f"{chapter.stem}.ipynb"
+    section, found = None, {}
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
+            headings = re.findall(r"^##+ (.+)$", source, flags=re.MULTILINE)
+            section = headings[-1] if headings else section
+        elif section and not source.startswith(("import", "from", "%")):
+            for helper in helpers:
+                if re.search(rf"\b{helper}\(", source):
+                    found.setdefault(helper, section)
+    return found
+
+
+def doctor():
+    """Look this machine over and print, in plain words, what is fine and what is missing.
+
+    Returns
+    -------
+    bool
+        True if nothing is missing.
+
+    Examples
+    --------
+    >>> from mlsys_helpers.start_here import doctor
+    >>> healthy = doctor()  # doctest: +ELLIPSIS
+    fine     Python ...
+    """
+    checks = (_look_at_python, _look_at_packages, _look_at_data, _look_at_memory, _look_at_port)
+    findings = [look() for look in checks]
+    for fine, text in findings:
+        print(f"{'fine' if fine else 'MISSING':8} {text}")
+    return all(fine for fine, _ in findings)
+
+
+def _look_at_python():
+    version = ".".join(map(str, sys.version_info[:3]))
+    return sys.version_info >= (3, 11), f"Python {version}; the course needs 3.11 or later"
+
+
+def _look_at_packages():
+    lock = _ROOT / "requirements.lock"
+    if not lock.is_file():
+        return True, "packages: no requirements.lock here, so their versions were not compared"
+    wanted = dict(line.split("==") for line in lock.read_text().splitlines() if "==" in line)
+    wrong = []
+    for name, version in wanted.items():
+        try:
+            here = metadata.version(name).split("+")[0]  # 2.13.0+cpu is a build of 2.13.0
+        except metadata.PackageNotFoundError:
+            here = "not installed"
+        if here != version:
+            wrong.append(f"{name} is {here}, wanted {version}")
+    if wrong:
+        return False, f"packages: {'; '.join(wrong)}. Run `make lab` again, it repairs this"
+    return True, f"packages: all {len(wanted)} as in requirements.lock"
+
+
+def _look_at_data():
+    from mlsys_helpers import datasets
+
+    try:
+        for load in (datasets.load_flights, datasets.load_weather, datasets.load_planes):
+            load()
+        datasets.load_airports(), datasets.load_airlines()
+    except (OSError, ValueError) as error:
+        return False, f"data: {error}"
+    return True, "data: all five tables of the flights are whole"
+
+
+def _look_at_memory():
+    try:
+        import psutil
+    except ImportError:
+        return False, "memory: psutil is not installed, so nobody looked. Run `make lab` again"
+    free = psutil.virtual_memory().available / 1e9
+    return free > 1.5, f"memory: {free:.1f} GB free; a chapter needs up to 1.5 GB"
+
+
+def _look_at_port():
+    try:
+        with socket.create_server(("127.0.0.1", 0)):
+            return True, "network: a server can listen on this machine's loopback address"
+    except OSError as error:
+        return False, f"network: no server can listen on 127.0.0.1 ({error.strerror})"
+
+
+def plot_course(ax=None):
+    """Draw the eighteen chapters in five parts; those to come are outlined.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes or None
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Examples
+    --------
+    >>> from mlsys_helpers.start_here import plot_course
+    >>> ax = plot_course()
+    """
+    from mlsys_helpers.plotting import COLORS, get_axes
+
+    ax = get_axes(ax, figsize=(11, 4.2))
+    parts = list(dict.fromkeys(chapter.part for chapter in CHAPTERS[1:]))
+    colors = dict(zip(parts, ("blue", "green", "orange", "purple", "red"), strict=True))
+    for x, part in enumerate(parts):
+        ax.text(x, 0.55, part, ha="center", fontweight="bold", color=COLORS["black"], size=13)
+        for y, chapter in enumerate(c for c in CHAPTERS if c.part == part):
+            color = COLORS[colors[part]]
+            face = color if chapter.ready else "white"
+            box = {"boxstyle": "round,pad=0.02", "facecolor": face, "edgecolor": color}
+            ax.add_patch(_tile(x, y, box))
+            text = f"{chapter.number:02}  {chapter.title}"
+            ink = "white" if chapter.ready else COLORS["black"]
+            ax.text(x, -y, text, ha="center", va="center", size=9.5, color=ink)
+    ax.set(xlim=(-0.55, 4.55), ylim=(-4.6, 0.9))
+    ax.axis("off")
+    return ax
+
+
+def _tile(x, y, box):
+    from matplotlib.patches import FancyBboxPatch
+
+    return FancyBboxPatch((x - 0.43, -y - 0.33), 0.86, 0.66, linewidth=1.5, **box)
