@@ -22,6 +22,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.utils import check_random_state, check_X_y
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted, validate_data
+from tqdm.auto import tqdm
 
 from mlsys_helpers import _checks
 from mlsys_helpers.plotting import COLORS, get_axes, label_line, percent_axis
@@ -1011,7 +1012,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         import torch
 
         check_is_fitted(self)
-        X = validate_data(self, X, reset=False, dtype=np.float32)
+        X = validate_data(self, X, reset=False, dtype=np.float64)
         with torch.no_grad():
             positive = self.network_(torch.from_numpy(X)).squeeze(1).sigmoid().numpy()
         return np.column_stack([1 - positive, positive])
@@ -1023,7 +1024,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
     def _start(self, X, y, classes=None):
         import torch
 
-        X, y = validate_data(self, X, y, dtype=np.float32)
+        X, y = validate_data(self, X, y, dtype=np.float64)
         kind = type_of_target(y if classes is None else classes, raise_unknown=True)
         if kind != "binary":
             raise ValueError(
@@ -1040,17 +1041,17 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
                 torch.nn.Linear(X.shape[1], self.hidden),
                 torch.nn.ReLU(),
                 torch.nn.Linear(self.hidden, 1),
-            )
+            ).double()  # in double precision the digits hold on other processors too
         self._optimiser = torch.optim.Adam(self.network_.parameters(), lr=self.learning_rate)
         self._rng = np.random.default_rng(seed)
 
     def _one_epoch(self, X, y):
         import torch
 
-        X, y = validate_data(self, X, y, dtype=np.float32, reset=False)
+        X, y = validate_data(self, X, y, dtype=np.float64, reset=False)
         if not np.isin(y, self.classes_).all():
             raise ValueError(f"y must hold the classes {self.classes_.tolist()} only")
-        X, target = torch.from_numpy(X), torch.from_numpy((y == self.classes_[1]).astype("f4"))
+        X, target = torch.from_numpy(X), torch.from_numpy((y == self.classes_[1]).astype(float))
         loss = self.loss or torch.nn.functional.binary_cross_entropy_with_logits
         for rows in torch.from_numpy(self._rng.permutation(len(X))).split(self.batch_size):
             self._optimiser.zero_grad()
@@ -1067,7 +1068,9 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
 # --- All methods side by side ----------------------------------------------------------------
 
 
-def compare_imbalance_methods(methods, X, y, *, groups=None, folds=5, random_state=0):
+def compare_imbalance_methods(
+    methods, X, y, *, groups=None, folds=5, random_state=0, progress=True
+):
     """Judge methods on the same folds, each against the first one.
 
     In each fold a method is trained on three quarters of the training rows, its threshold is
@@ -1086,6 +1089,8 @@ def compare_imbalance_methods(methods, X, y, *, groups=None, folds=5, random_sta
     folds : int, default 5
         At least 2.
     random_state : int
+    progress : bool, default True
+        Show a bar, a step a fold.
 
     Returns
     -------
@@ -1114,7 +1119,7 @@ def compare_imbalance_methods(methods, X, y, *, groups=None, folds=5, random_sta
     ...     "as it is": LogisticRegression(max_iter=10_000),
     ...     "class weights": LogisticRegression(max_iter=10_000, class_weight="balanced"),
     ... }
-    >>> table = compare_imbalance_methods(methods, X, y)
+    >>> table = compare_imbalance_methods(methods, X, y, progress=False)
     >>> print(table["metric"].nunique(), table["method"].unique().tolist())
     5 ['as it is', 'class weights']
     """
@@ -1132,7 +1137,8 @@ def compare_imbalance_methods(methods, X, y, *, groups=None, folds=5, random_sta
             yield rows[first], rows[second]
 
     scores = {name: [] for name in methods}
-    for train, test in split(np.arange(len(y)), folds):
+    all_rows = np.arange(len(y))
+    for train, test in tqdm(split(all_rows, folds), "folds", folds, disable=not progress):
         fit_rows, choose_rows = next(split(train, 4))
         for name, method in methods.items():
             model = _fit(method, _rows(X, fit_rows), y[fit_rows])

@@ -187,7 +187,7 @@ def figures_have_captions(nb, name):
 LINK = re.compile(r"\]\(\s*<?((?:[^()\s<>]|\([^()]*\))+)[^()]*\)")
 HTML_LINK = re.compile(r"\b(?:href|src)=[\"']([^\"']+)[\"']")
 # Inline code, between one or more backticks; group 2 is what it holds.
-CODE_SPAN = re.compile(r"(`+)([^`]+)\1")
+CODE_SPAN = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", re.S)
 
 
 def links_resolve(nb, name):
@@ -226,7 +226,7 @@ NUMBER = re.compile(
       | \d+
       | (?=\.\d)                               # .5
     )
-    (?P<part> \.\d*)?
+    (?P<part> \.\d+ | \.(?=[eE][-+]?\d))?     # numpy prints 1.e-05
     (?P<power> [eE][-+]?\d+)?
     (?! \.?\d)                                 # neither 3.11.7 nor 127.0.0.1
     (?P<scale> k\b | \s(?:thousand|million|billion)\b)?
@@ -309,9 +309,7 @@ def _is_exempt(number):
 # LaTeX between dollars (not `\$5`); group 1 is the formula.
 MATH = re.compile(r"(?<!\\)\$\$?(.+?)(?<!\\)\$\$?", re.S)
 # The end of the first of two percentages that share one sign: `from 63 to 78 %`.
-SHARED_PERCENT = re.compile(
-    r"(?<=\d)(?=(?:\s?[–-]\s?|\s(?:to|and|or)\s)\d[\d.,]*\s?(?:%|per ?cent))"
-)
+SHARED_PERCENT = re.compile(r"(?<=\d)(?=(?:\s?[–-]\s?|\s(?:to|and)\s)\d[\d.,]*\s?(?:%|per ?cent))")
 
 
 def _decimals(formula):
@@ -333,11 +331,12 @@ def _plain(text):
     return SHARED_PERCENT.sub(" %", text)
 
 
-# A sentence ends at a full stop (but not at that of an abbreviation) or where a block begins.
+# A sentence ends at a full stop (but not at that of an abbreviation, nor before a small letter or
+# a digit) or where a block begins.
 SENTENCE_END = re.compile(
     rf"\n\s*\n|\n(?=\s*[|>])|(?m:{LIST_MARK})"
     r"|(?:(?<=[.!?])|(?<=[.!?][*)\"”])|(?<=[.!?]\*\*))"
-    r"(?<!\bal\.)(?<!e\.g\.)(?<!i\.e\.)(?<!\bvs\.)(?<!\b[A-Z]\.)\s+"
+    r"(?<!\bal\.)(?<!e\.g\.)(?<!i\.e\.)(?<!\bvs\.)(?<!\b[A-Z]\.)\s+(?![a-z\d\s])"
 )
 # Sections that look back over the whole notebook, as does what stands before the first `## `.
 CLOSING = re.compile(r"recap|snippets|references|misreadings|you will be able", re.I)
@@ -355,7 +354,7 @@ def _sentences(nb):
                 text = re.sub(rf"(?m){LIST_MARK}(?:.+\n?)*", "", text)
             looks_back = section == 0 or CLOSING.search(section_title + title)
             for sentence in SENTENCE_END.split(_plain(text)):
-                yield i, None if looks_back else section, " ".join(sentence.split())
+                yield i, None if looks_back else section, re.sub(r"[ \t\n]+", " ", sentence)
 
 
 def prose_numbers(nb):
@@ -426,7 +425,7 @@ def has_the_parts(nb, name):
         for part in ("exercises", "recap", "snippets", "references", "misreadings")
         if part not in headings
     ]
-    if not any(cell.source.startswith("# ") for _, cell in _cells(nb, "markdown")[:1]):
+    if not any(c.cell_type == "markdown" and c.source.startswith("# ") for c in nb.cells[:1]):
         complaints.append("cell 0: begin with the title, `# …`")
     if not re.search(rf"(?i)you will be able to.*\n\s*(?m:{LIST_MARK})", prose):
         complaints.append("no list after 'You will be able to'; say what the learner can do then")
