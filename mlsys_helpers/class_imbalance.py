@@ -18,7 +18,7 @@ from sklearn.metrics import (
     f1_score,
     roc_auc_score,
 )
-from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from sklearn.utils import check_random_state, check_X_y
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -951,7 +951,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         Units in the hidden layer.
     epochs : int, default 8
         Passes over the rows in `fit`; `partial_fit` makes one.
-    batch_size : int, default 512
+    batch_size : int, default 256
     learning_rate : float, default 0.005
         Of the Adam optimiser.
     random_state : int or None
@@ -982,7 +982,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         loss=None,
         hidden=32,
         epochs=8,
-        batch_size=512,
+        batch_size=256,
         learning_rate=0.005,
         random_state=None,
     ):
@@ -1014,12 +1014,13 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, dtype=np.float64)
         with torch.no_grad():
-            positive = self.network_(torch.from_numpy(X)).squeeze(1).sigmoid().numpy()
+            positive = self.network_(torch.tensor(X)).squeeze(1).sigmoid().numpy()
         return np.column_stack([1 - positive, positive])
 
     def predict(self, X):
         """The more probable class of each row."""
-        return self.classes_[(self.predict_proba(X)[:, 1] >= 0.5).astype(int)]
+        positive = self.predict_proba(X)[:, 1] >= 0.5
+        return self.classes_[positive.astype(int)]
 
     def _start(self, X, y, classes=None):
         import torch
@@ -1051,7 +1052,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         X, y = validate_data(self, X, y, dtype=np.float64, reset=False)
         if not np.isin(y, self.classes_).all():
             raise ValueError(f"y must hold the classes {self.classes_.tolist()} only")
-        X, target = torch.from_numpy(X), torch.from_numpy((y == self.classes_[1]).astype(float))
+        X, target = torch.tensor(X), torch.tensor((y == self.classes_[1]).astype(float))
         loss = self.loss or torch.nn.functional.binary_cross_entropy_with_logits
         for rows in torch.from_numpy(self._rng.permutation(len(X))).split(self.batch_size):
             self._optimiser.zero_grad()
@@ -1128,12 +1129,16 @@ def compare_imbalance_methods(
     y = _checks.binary_labels(y, "y")
     if len(X) != len(y):
         raise ValueError(f"X must have {len(y)} rows, got {len(X)}")
-    groups = np.arange(len(y)) if groups is None else _checks.column(groups, "groups", len(y))
+    if groups is not None:
+        groups = _checks.column(groups, "groups", len(y))
     _checks.whole_number(folds, "folds", low=2)
 
     def split(rows, n):
-        splitter = StratifiedGroupKFold(n, shuffle=True, random_state=random_state)
-        for first, second in splitter.split(rows, y[rows], groups[rows]):
+        splitter = StratifiedKFold if groups is None else StratifiedGroupKFold
+        splitter = splitter(n, shuffle=True, random_state=random_state)
+        for first, second in splitter.split(
+            rows, y[rows], groups if groups is None else groups[rows]
+        ):
             yield rows[first], rows[second]
 
     scores = {name: [] for name in methods}
@@ -1250,7 +1255,10 @@ def _at_least_two_classes(y):
 
 
 def _cost_matrix(cost, classes=None):
-    cost = np.array(cost, dtype=float)
+    try:
+        cost = np.array(cost, dtype=float)
+    except (TypeError, ValueError):
+        raise ValueError(f"cost must be a square matrix of numbers, got {cost!r}") from None
     if cost.ndim != 2 or cost.shape[0] != cost.shape[1] or len(cost) < 2:
         raise ValueError(f"cost must be a square matrix, got shape {cost.shape}")
     if classes is not None and len(cost) != classes:

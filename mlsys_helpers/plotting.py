@@ -7,6 +7,8 @@ are chosen so that a figure can be read from the back of a workshop room.
 import matplotlib.pyplot as plt
 from matplotlib.ticker import PercentFormatter
 
+from mlsys_helpers import _checks
+
 __all__ = ["COLORS", "get_axes", "label_line", "percent_axis", "use_style"]
 
 COLORS = {
@@ -119,10 +121,16 @@ def percent_axis(ax, which="y", decimals=0):
     which : {"x", "y"}, default "y"
     decimals : int, default 0
 
+    Raises
+    ------
+    ValueError
+        If there is no such axis.
+
     Examples
     --------
     >>> from mlsys_helpers.plotting import get_axes, percent_axis
     >>> percent_axis(get_axes())
     """
+    _checks.one_of(which, "which", ("x", "y"))
     axis = ax.xaxis if which == "x" else ax.yaxis
     axis.set_major_formatter(PercentFormatter(1, decimals=decimals))

@@ -12,7 +12,15 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["CHAPTERS", "course_map", "doctor", "plot_course", "technique_index"]
+__all__ = [
+    "CHAPTERS",
+    "ROUTES",
+    "doctor",
+    "course_map",
+    "course_routes",
+    "technique_index",
+    "plot_course",
+]
 
 _ROOT = Path(__file__).parents[1]
 
@@ -65,84 +73,12 @@ CHAPTERS = (
 )
 
 
-def course_map(folder="."):
-    """The chapter map as a Markdown table, with links to the chapters that are ready.
-
-    Parameters
-    ----------
-    folder : str, default "."
-        Where the notebooks lie, seen from the page that shows the map.
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> from mlsys_helpers.start_here import course_map
-    >>> print(course_map().splitlines()[0])
-    | | chapter | the question it answers | minutes |
-    """
-    rows = ["| | chapter | the question it answers | minutes |", "|---|---|---|---|"]
-    for chapter in CHAPTERS:
-        link = f"[{chapter.title}]({folder}/{chapter.stem}.ipynb)"
-        name, minutes = (link, chapter.minutes) if chapter.ready else (chapter.title, "to come")
-        rows.append(f"| {chapter.number:02} | {name} | {chapter.question} | {minutes} |")
-    return "\n".join(rows)
-
-
-def technique_index(folder="."):
-    """Where each technique stands, as a Markdown table: helper, what it gives, section, test.
-
-    Parameters
-    ----------
-    folder : str, default "."
-        Where the notebooks lie, seen from the page that shows the index.
-
-    Returns
-    -------
-    str
-        One row for each public helper of each chapter that is ready. The section is the first
-        one of the notebook that calls the helper.
-
-    Examples
-    --------
-    >>> from mlsys_helpers.start_here import technique_index
-    >>> print(technique_index().splitlines()[0])
-    | helper | what it gives | section | test |
-    """
-    rows = ["| helper | what it gives | section | test |", "|---|---|---|---|"]
-    for chapter in CHAPTERS[1:]:
-        if not chapter.ready:
-            continue
-        module = importlib.import_module(f"mlsys_helpers.{chapter.name}")
-        sections = _sections_by_helper(chapter, module.__all__)
-        for helper in module.__all__:
-            gives = getattr(module, helper).__doc__.splitlines()[0].rstrip(".")
-            section = sections.get(helper, chapter.title)
-            anchor = section.replace(" ", "-")
-            rows.append(
-                f"| `{chapter.name}.{helper}` | {gives} "
-                f"| [{chapter.number:02} · {section}]({folder}/{chapter.stem}.ipynb#{anchor}) "
-                f"| `tests/test_{chapter.name}.py` |"
-            )
-    return "\n".join(rows)
-
-
-def _sections_by_helper(chapter, helpers):
-    """For each helper, the heading of the first section of the notebook that calls it."""
-    path = _ROOT / "notebooks" / f"{chapter.stem}.ipynb"
-    section, found = None, {}
-    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
-        source = "".join(cell["source"])
-        if cell["cell_type"] == "markdown":
-            headings = re.findall(r"^##+ (.+)$", source, flags=re.MULTILINE)
-            section = headings[-1] if headings else section
-        elif section and not source.startswith(("import", "from", "%")):
-            for helper in helpers:
-                if re.search(rf"\b{helper}\(", source):
-                    found.setdefault(helper, section)
-    return found
+# Chapters by number. Each stands on its own, so a route may start and stop anywhere.
+ROUTES = {
+    "self-study, an evening each": tuple(range(19)),
+    "half-day workshop": (0, 6, 9, 14),
+    "two-day workshop": (0, 1, 4, 5, 6, 8, 9, 14, 15, 16, 17, 18),
+}
 
 
 def doctor():
@@ -218,8 +154,111 @@ def _look_at_port():
         return False, f"network: no server can listen on 127.0.0.1 ({error.strerror})"
 
 
+def course_map(folder="."):
+    """The chapter map as a Markdown table, with links to the chapters that are ready.
+
+    Parameters
+    ----------
+    folder : str, default "."
+        Where the notebooks lie, seen from the page that shows the map.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> from mlsys_helpers.start_here import course_map
+    >>> print(course_map().splitlines()[0])
+    | | chapter | the question it answers | minutes |
+    """
+    rows = ["| | chapter | the question it answers | minutes |", "|---|---|---|---|"]
+    for chapter in CHAPTERS:
+        link = f"[{chapter.title}]({folder}/{chapter.stem}.ipynb)"
+        name, minutes = (link, chapter.minutes) if chapter.ready else (chapter.title, "to come")
+        rows.append(f"| {chapter.number:02} | {name} | {chapter.question} | {minutes} |")
+    return "\n".join(rows)
+
+
+def course_routes():
+    """The routes through the course as a Markdown table, with their chapters and hours.
+
+    Returns
+    -------
+    str
+        Chapters to come are in parentheses.
+
+    Examples
+    --------
+    >>> from mlsys_helpers.start_here import course_routes
+    >>> print(course_routes().splitlines()[0])
+    | route | chapters | hours |
+    """
+    rows = ["| route | chapters | hours |", "|---|---|---|"]
+    for route, numbers in ROUTES.items():
+        chapters = [CHAPTERS[number] for number in numbers]
+        names = [f"{c.number:02}" if c.ready else f"({c.number:02})" for c in chapters]
+        hours = sum(chapter.minutes for chapter in chapters) / 60
+        rows.append(f"| {route} | {', '.join(names)} | {hours:.1f} |")
+    return "\n".join(rows)
+
+
+def technique_index(folder="."):
+    """Where each technique stands, as a Markdown table: helper, what it gives, section, test.
+
+    Parameters
+    ----------
+    folder : str, default "."
+        Where the notebooks lie, seen from the page that shows the index.
+
+    Returns
+    -------
+    str
+        One row for each public helper of each chapter that is ready. The section is the first
+        one of the notebook that calls the helper.
+
+    Examples
+    --------
+    >>> from mlsys_helpers.start_here import technique_index
+    >>> print(technique_index().splitlines()[0])
+    | helper | what it gives | section | test |
+    """
+    rows = ["| helper | what it gives | section | test |", "|---|---|---|---|"]
+    for chapter in CHAPTERS[1:]:
+        if not chapter.ready:
+            continue
+        module = importlib.import_module(f"mlsys_helpers.{chapter.name}")
+        sections = _sections_by_helper(chapter, module.__all__)
+        for helper in module.__all__:
+            gives = getattr(module, helper).__doc__.splitlines()[0].rstrip(".")
+            section = sections.get(helper, chapter.title)
+            anchor = section.replace(" ", "-")
+            rows.append(
+                f"| `{chapter.name}.{helper}` | {gives} "
+                f"| [{chapter.number:02} · {section}]({folder}/{chapter.stem}.ipynb#{anchor}) "
+                f"| `tests/test_{chapter.name}.py` |"
+            )
+    return "\n".join(rows)
+
+
+def _sections_by_helper(chapter, helpers):
+    """For each helper, the heading of the first section of the notebook that calls it."""
+    path = _ROOT / "notebooks" / f"{chapter.stem}.ipynb"
+    section, found = None, {}
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
+            headings = re.findall(r"^##+ (.+)$", source, flags=re.MULTILINE)
+            section = headings[-1] if headings else section
+        elif section and not source.startswith(("import", "from", "%")):
+            for helper in helpers:
+                if re.search(rf"\b{helper}\(", source):
+                    found.setdefault(helper, section)
+    return found
+
+
 def plot_course(ax=None):
-    """Draw the eighteen chapters in five parts; those to come are outlined.
+    """The course as a picture: a year of flights, and the chapters that take it apart.
 
     Parameters
     ----------
@@ -228,33 +267,58 @@ def plot_course(ax=None):
     Returns
     -------
     matplotlib Axes
+        Chapters to come are outlined. Above them, the share of flights that arrived more than
+        an hour late, day by day.
 
     Examples
     --------
     >>> from mlsys_helpers.start_here import plot_course
     >>> ax = plot_course()
     """
+    from matplotlib.patches import FancyBboxPatch
+
     from mlsys_helpers.plotting import COLORS, get_axes
 
-    ax = get_axes(ax, figsize=(11, 4.2))
+    ax = get_axes(ax, figsize=(11, 6.4))
     parts = list(dict.fromkeys(chapter.part for chapter in CHAPTERS[1:]))
     colors = dict(zip(parts, ("blue", "green", "orange", "purple", "red"), strict=True))
     for x, part in enumerate(parts):
-        ax.text(x, 0.55, part, ha="center", fontweight="bold", color=COLORS["black"], size=13)
+        ax.text(x, 0.6, part, ha="center", fontweight="bold", color=COLORS["black"], size=13)
         for y, chapter in enumerate(c for c in CHAPTERS if c.part == part):
             color = COLORS[colors[part]]
-            face = color if chapter.ready else "white"
-            box = {"boxstyle": "round,pad=0.02", "facecolor": face, "edgecolor": color}
-            ax.add_patch(_tile(x, y, box))
+            face, ink = (color, "white") if chapter.ready else ("white", COLORS["black"])
+            corner, style = (x - 0.43, -y - 0.33), "round,pad=0.02"
+            ax.add_patch(FancyBboxPatch(corner, 0.86, 0.66, style, facecolor=face, edgecolor=color))
             text = f"{chapter.number:02}  {chapter.title}"
-            ink = "white" if chapter.ready else COLORS["black"]
             ax.text(x, -y, text, ha="center", va="center", size=9.5, color=ink)
-    ax.set(xlim=(-0.55, 4.55), ylim=(-4.6, 0.9))
+    ax.set(xlim=(-0.55, 4.55), ylim=(-4.5, 3.9))
     ax.axis("off")
+    _plot_year(ax.inset_axes([0.045, 0.69, 0.93, 0.25]))
     return ax
 
 
-def _tile(x, y, box):
-    from matplotlib.patches import FancyBboxPatch
+def _plot_year(ax):
+    """The share of flights that arrived more than an hour late, day by day."""
+    import pandas as pd
+    from matplotlib.dates import DateFormatter, MonthLocator
 
-    return FancyBboxPatch((x - 0.43, -y - 0.33), 0.86, 0.66, linewidth=1.5, **box)
+    from mlsys_helpers.datasets import load_flights
+    from mlsys_helpers.plotting import COLORS, percent_axis
+
+    arrived = load_flights().dropna(subset="arr_delay")
+    day = pd.to_datetime(arrived[["year", "month", "day"]])
+    late = (arrived["arr_delay"] > 60).groupby(day).mean()
+    ax.bar(late.index, late, width=1.0, color=COLORS["sky"])
+    ax.xaxis.set_major_locator(MonthLocator())
+    ax.xaxis.set_major_formatter(DateFormatter("%b"))
+    percent_axis(ax)
+    ax.set_xlim(late.index[0], late.index[-1])
+    ax.set_title("Flights that left New York City in 2013: share over an hour late, by day")
+    ax.grid(axis="x", visible=False)
+
+
+if __name__ == "__main__":  # python -m mlsys_helpers.start_here: draw the README's picture anew
+    from mlsys_helpers.plotting import use_style
+
+    use_style()
+    plot_course().figure.savefig(_ROOT / "course.png", metadata={"Software": None})

@@ -38,25 +38,25 @@ def precision_recall(attempt):
     "the first candidate that reaches the recall is the answer.",
 )
 def highest_threshold(attempt):
-    y_true = np.array([0, 1, 0, 1, 0, 1, 0, 1])
-    y_score = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.9])
+    y_true = np.array([0, 0, 0, 1, 0, 1, 0, 1, 1])
+    y_score = np.array([0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.9])
     threshold = attempt(y_true, y_score, 0.5)
     expect(
-        not np.isclose(threshold, 0.1),
+        not np.isclose(threshold, 0.05),
         "The lowest score finds everything, and warns everybody. Take the highest that will do.",
     )
     expect(
-        not np.isclose(threshold, 0.4),
+        not np.isclose(threshold, 0.5),
         "A row whose score *equals* the threshold is predicted positive, and a recall of exactly "
         "min_recall is enough.",
     )
     expect(
-        not np.isclose(threshold, 0.5),
+        not np.isclose(threshold, 0.3),
         "Recall counts the positive rows only: of the four, two must reach the threshold.",
     )
     expect(np.isclose(threshold, 0.6), "Two of the four positives score 0.6 or more.")
     expect(np.isclose(attempt(y_true, y_score, 1.0), 0.2), "For recall 1 every positive counts.")
-    order = np.array([3, 7, 0, 5, 1, 6, 2, 4])
+    order = np.array([3, 7, 0, 8, 5, 1, 6, 2, 4])
     expect(
         np.isclose(attempt(y_true[order], y_score[order], 0.5), 0.6),
         "The answer must not depend on the order of the rows.",
@@ -100,7 +100,7 @@ def oversample_after_split(attempt):
 
 @exercise(
     "write down the expected cost of warning, and of not warning, at probability p.",
-    "warning costs (1 - p) c10 + p c11, not warning costs (1 - p) c00 + p c01. When are they equal?",
+    "warning costs (1 - p) c10 + p c11 and silence costs (1 - p) c00 + p c01. When are they equal?",
 )
 def cheapest_threshold(attempt):
     threshold = attempt(np.array([[0, 400], [40, 0]]))
