@@ -24,7 +24,8 @@ PROBLEM = $(shell $(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or \
 .PHONY: lab test execute
 
 lab: .venv/ready
-	.venv/bin/python -m jupyter lab --ip 127.0.0.1 --allow-root $(QUIET) $(LAB_ARGS) notebooks/00_start_here.ipynb
+	.venv/bin/python -m jupyter lab --ip 127.0.0.1 --allow-root --ServerApp.root_dir=. \
+		--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(QUIET) $(LAB_ARGS)
 
 test: .venv/ready
 	.venv/bin/ruff check .

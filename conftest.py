@@ -9,7 +9,7 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[name] = "1"  # the same digits on every machine
 
 scratch = tempfile.TemporaryDirectory(prefix="mlsys-")
-os.environ["MLSYS_PROGRESS"] = os.path.join(scratch.name, "progress.json")
+os.environ["MLSYS_PROGRESS"] = os.path.join(scratch.name, "progress")
 matplotlib.use("agg")
 
 

@@ -7,9 +7,12 @@ Throughout, 1 is the positive (rare) class, a row is predicted positive when its
 least* the threshold, and ``cost[i, j]`` is the cost of predicting class i when class j is true.
 """
 
+from itertools import islice
+
 import numpy as np
 import pandas as pd
 from scipy import stats
+from scipy.special import expit, logit
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.metrics import (
     average_precision_score,
@@ -19,7 +22,7 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
-from sklearn.utils import check_random_state, check_X_y
+from sklearn.utils import check_X_y
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted, validate_data
 from tqdm.auto import tqdm
@@ -64,7 +67,7 @@ def threshold_table(y_true, y_score, thresholds=None):
     y_score : array-like of shape (n,)
         Finite scores; higher means more likely positive.
     thresholds : array-like of shape (m,), optional
-        Where to look. By default each distinct score, the highest first.
+        Where to look; may be infinite. By default each distinct score, the highest first.
 
     Returns
     -------
@@ -93,7 +96,7 @@ def threshold_table(y_true, y_score, thresholds=None):
     y_score = _checks.numbers(y_score, "y_score", len(y_true))
     if thresholds is None:
         thresholds = np.unique(y_score)[::-1]
-    thresholds = _checks.numbers(thresholds, "thresholds")
+    thresholds = _checks.numbers(thresholds, "thresholds", finite=False)
 
     order = np.argsort(y_score)
     predicted = len(y_score) - np.searchsorted(y_score[order], thresholds, side="left")
@@ -133,8 +136,8 @@ def choose_threshold(y_true, y_score, objective="f1", *, at_least=None, cost=Non
         "f1" maximises F1. "recall" takes the highest threshold whose recall is `at_least` so
         much. "precision" takes the threshold of highest recall whose precision is `at_least` so
         much. "cost" minimises the mean cost.
-    at_least : float in (0, 1], needed by "recall" and "precision"
-    cost : array-like of shape (2, 2), needed by "cost"
+    at_least : float in (0, 1], for "recall" and "precision" only
+    cost : array-like of shape (2, 2), for "cost" only
         ``cost[i, j]``: cost of predicting i when j is true.
 
     Returns
@@ -146,7 +149,8 @@ def choose_threshold(y_true, y_score, objective="f1", *, at_least=None, cost=Non
     Raises
     ------
     ValueError
-        If an argument is out of range or missing, or no threshold reaches `at_least`.
+        If an argument is out of range, missing or of no use to the objective, or no threshold
+        reaches `at_least`.
 
     References
     ----------
@@ -162,19 +166,21 @@ def choose_threshold(y_true, y_score, objective="f1", *, at_least=None, cost=Non
     0.8
     """
     _checks.one_of(objective, "objective", ("f1", "recall", "precision", "cost"))
+    for value, name, users in (
+        (at_least, "at_least", ("recall", "precision")),
+        (cost, "cost", ("cost",)),
+    ):
+        if value is not None and objective not in users:
+            raise ValueError(f"{name} is of no use to the objective {objective!r}: leave it out")
     table = threshold_table(y_true, y_score)
     if objective == "f1":
         best = table["f1"].argmax()
     elif objective == "cost":
         cost = _cost_matrix(cost, 2)
+        never = threshold_table(y_true, y_score, [np.inf])
+        table = pd.concat([never, table], ignore_index=True)
         total = (table[["tn", "fn", "fp", "tp"]] * cost.ravel()).sum(axis="columns")
-        never = (
-            cost[0, 0] * (table["tn"] + table["fp"])[0]
-            + cost[0, 1] * (table["fn"] + table["tp"])[0]
-        )
-        if never <= total.min():
-            return float("inf")
-        best = total.argmin()
+        best = np.isclose(total, total.min(), rtol=1e-12, atol=0).argmax()  # the first, if tied
     else:
         _checks.number(at_least, "at_least", low=0, high=1, open_low=True)
         reached = table.index[table[objective] >= at_least]
@@ -188,7 +194,7 @@ def choose_threshold(y_true, y_score, objective="f1", *, at_least=None, cost=Non
 
 
 def plot_confusion(y_true, y_pred, ax=None, labels=("negative", "positive")):
-    """Draw the confusion matrix: counts, and each row's share of its true class.
+    """Draw the confusion matrix: counts, their shares of the true class, errors in orange.
 
     Parameters
     ----------
@@ -205,7 +211,8 @@ def plot_confusion(y_true, y_pred, ax=None, labels=("negative", "positive")):
     Raises
     ------
     ValueError
-        If labels are not 0 and 1, lengths differ, or y_true holds one class only.
+        If y_true or y_pred hold other labels or differ in length, y_true holds one class only,
+        or labels is not a pair.
 
     References
     ----------
@@ -220,13 +227,18 @@ def plot_confusion(y_true, y_pred, ax=None, labels=("negative", "positive")):
     """
     y_true = _checks.binary_labels(y_true, "y_true")
     y_pred = _checks.binary_labels(y_pred, "y_pred", len(y_true), both=False)
-    if len(labels) != 2:
+    if not isinstance(labels, (tuple, list)) or len(labels) != 2:
         raise ValueError(f"labels must be a pair, got {labels!r}")
     counts = confusion_matrix(y_true, y_pred)
     shares = counts / counts.sum(axis=1, keepdims=True)
     ax = get_axes(ax, figsize=(5, 4.2))
-    ax.imshow(shares, cmap="Blues", vmin=0, vmax=1.4)
+    ax.set(xlim=(-0.5, 1.5), ylim=(1.5, -0.5))
     for (row, column), name in np.ndenumerate([["TN", "FP"], ["FN", "TP"]]):
+        color = COLORS["blue" if row == column else "orange"]
+        strength = 0.08 + 0.5 * shares[row, column]
+        ax.axvspan(
+            column - 0.5, column + 0.5, 1 - row / 2, 0.5 - row / 2, color=color, alpha=strength
+        )
         text = f"{name}\n{counts[row, column]:,}\n{shares[row, column]:.1%}"
         ax.text(column, row, text, ha="center", va="center", size=14)
     ax.set_xticks([0, 1], [f"predicted\n{label}" for label in labels])
@@ -273,6 +285,7 @@ def plot_roc(y_true, y_score, ax=None, label=None, color="blue", threshold=None)
     >>> ax.get_ylabel()
     'true positive rate = recall'
     """
+    y_true, y_score = _to_plot(y_true, y_score, color, threshold)
     table = threshold_table(y_true, y_score)
     ax = get_axes(ax, figsize=(5, 4.6))
     ax.plot([0, 1], [0, 1], color=COLORS["grey"], linewidth=1, linestyle="--")
@@ -330,6 +343,7 @@ def plot_precision_recall(y_true, y_score, ax=None, label=None, color="blue", th
     >>> ax.get_ylabel()
     'precision'
     """
+    y_true, y_score = _to_plot(y_true, y_score, color, threshold)
     table = threshold_table(y_true, y_score)
     ax = get_axes(ax, figsize=(5, 4.6))
     ax.axhline(np.mean(y_true), color=COLORS[color], linewidth=1, linestyle="--")
@@ -344,6 +358,15 @@ def plot_precision_recall(y_true, y_score, ax=None, label=None, color="blue", th
     percent_axis(ax, "x")
     percent_axis(ax, "y")
     return ax
+
+
+def _to_plot(y_true, y_score, color, threshold):
+    """Check what both curves are drawn from, before anything is drawn."""
+    _checks.one_of(color, "color", tuple(COLORS))
+    if threshold is not None:
+        _checks.numbers([threshold], "threshold", finite=False)
+    y_true = _checks.binary_labels(y_true, "y_true")
+    return y_true, _checks.numbers(y_score, "y_score", len(y_true))
 
 
 def _mark(ax, y_true, y_score, threshold, x, y, color):
@@ -364,9 +387,10 @@ def restore_base_rate(proba, trained_rate, true_rate):
     Parameters
     ----------
     proba : array-like of shape (n,)
-        Probabilities of the positive class, in [0, 1].
+        Probabilities of the positive class, in [0, 1]: ``model.predict_proba(X)[:, 1]``.
     trained_rate, true_rate : float in (0, 1)
-        Share of positives in the training rows, and in the world.
+        Share of positives in the rows trained on (after resampling, ``y_resampled.mean()``),
+        and in the world.
 
     Returns
     -------
@@ -391,9 +415,7 @@ def restore_base_rate(proba, trained_rate, true_rate):
     proba = _checks.numbers(proba, "proba", low=0, high=1)
     for rate, name in ((trained_rate, "trained_rate"), (true_rate, "true_rate")):
         _checks.number(rate, name, low=0, high=1, open_low=True, open_high=True)
-    positive = proba * true_rate / trained_rate
-    negative = (1 - proba) * (1 - true_rate) / (1 - trained_rate)
-    return positive / (positive + negative)
+    return expit(logit(proba) + logit(true_rate) - logit(trained_rate))  # odds, multiplied
 
 
 def two_phase_fit(estimator, X, y, sampler, epochs=(8, 4)):
@@ -445,16 +467,20 @@ def two_phase_fit(estimator, X, y, sampler, epochs=(8, 4)):
         (estimator, "estimator", "partial_fit"),
         (sampler, "sampler", "fit_resample"),
     ):
-        if not hasattr(thing, method):
-            raise TypeError(f"{name} must have a method {method}, got {type(thing).__name__}")
+        if not hasattr(thing, method) or isinstance(thing, type):
+            raise TypeError(f"{name} must be an object with {method}, got {thing!r}")
+    if len(X) != len(y):
+        raise ValueError(f"y must have {len(X)} entries, as many as X has rows, got {len(y)}")
     check_X_y(X, y)
-    classes = _at_least_two_classes(y)
+    classes = _checks.classes(y, "y")
     if np.shape(epochs) != (2,):
         raise ValueError(f"epochs must be a pair of whole numbers, got {epochs!r}")
     first, second = (_checks.whole_number(n, "each of epochs", low=0) for n in epochs)
+    if first + second == 0:
+        raise ValueError("epochs must not both be 0")
 
     model = clone(estimator)
-    X_resampled, y_resampled = clone(sampler).fit_resample(X, y)
+    X_resampled, y_resampled = clone(sampler, safe=False).fit_resample(X, y)
     for _ in range(first):
         model.partial_fit(X_resampled, y_resampled, classes=classes)
     for _ in range(second):
@@ -478,7 +504,7 @@ class DynamicSampler:
     Attributes
     ----------
     shares_ : dict
-        Share of each class in the next draw; equal at first.
+        Share of each class in the next draw, once `sample` has seen the classes; equal at first.
 
     References
     ----------
@@ -503,10 +529,10 @@ class DynamicSampler:
             _checks.whole_number(sample_size, "sample_size")
         self.sample_size = sample_size
         self.random_state = random_state
-        self._rng = np.random.default_rng(random_state)
+        self._rng = _checks.generator(random_state)
 
     def sample(self, y):
-        """Row numbers to train on in the next epoch, shuffled.
+        """Row numbers (positions, not index labels) to train on in the next epoch, shuffled.
 
         Parameters
         ----------
@@ -519,7 +545,7 @@ class DynamicSampler:
             A class with fewer rows than its share asks for is drawn with repetition.
         """
         y = _checks.column(y, "y")
-        classes = _at_least_two_classes(y)
+        classes = _checks.classes(y, "y")
         if not hasattr(self, "shares_"):
             self.shares_ = {label: 1 / len(classes) for label in classes.tolist()}
         if set(classes.tolist()) != set(self.shares_):
@@ -539,7 +565,8 @@ class DynamicSampler:
         Parameters
         ----------
         y_true, y_pred : array-like of shape (m,)
-            Truth and prediction on validation rows.
+            Truth and prediction on validation rows; every class must occur in y_true. A class
+            that is predicted without an error gets no rows in the next draw.
 
         Returns
         -------
@@ -550,11 +577,14 @@ class DynamicSampler:
         if not hasattr(self, "shares_"):
             raise ValueError("update needs a draw before it: call sample first")
         labels = list(self.shares_)
-        for values, name in ((y_true, "y_true"), (y_pred, "y_pred")):
-            strange = set(values.tolist()) - set(labels)
-            if strange:
-                raise ValueError(f"{name} must hold the classes {labels}, got {min(strange)!r}")
-        error = 1 - f1_score(y_true, y_pred, labels=labels, average=None, zero_division=0)
+        if set(y_true.tolist()) != set(labels) or not set(y_pred.tolist()) <= set(labels):
+            raise ValueError(
+                f"y_true must hold each of the classes {labels}, and y_pred no other; "
+                f"got {pd.unique(y_true).tolist()} and {pd.unique(y_pred).tolist()}"
+            )
+        hits = np.array([((y_true == c) & (y_pred == c)).sum() for c in labels])
+        f1 = 2 * hits / [(y_true == c).sum() + (y_pred == c).sum() for c in labels]
+        error = 1 - f1
         shares = error / error.sum() if error.sum() > 0 else np.full(len(labels), 1 / len(labels))
         self.shares_ = dict(zip(labels, shares.tolist(), strict=True))
         return self
@@ -633,11 +663,18 @@ def minimum_cost_predict(proba, cost):
     [0, 1]
     """
     cost = _cost_matrix(cost)
-    proba = np.asarray(proba, dtype=float)
+    try:
+        proba = np.asarray(proba, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"proba must hold numbers: {error}") from None
     if proba.ndim != 2 or proba.shape[1] != len(cost) or len(proba) == 0:
         raise ValueError(f"proba must have shape (n, {len(cost)}), got {proba.shape}")
-    if not (proba >= 0).all() or not np.allclose(proba.sum(axis=1), 1, atol=1e-6):
-        raise ValueError("proba must hold probabilities whose rows sum to 1")
+    fits = (proba >= 0).all(axis=1) & np.isclose(proba.sum(axis=1), 1, atol=1e-3)
+    if not fits.all():
+        row = fits.argmin()
+        raise ValueError(
+            f"proba must hold probabilities whose rows sum to 1, got {proba[row]} in row {row}"
+        )
     return (proba @ cost.T).argmin(axis=1)
 
 
@@ -691,7 +728,8 @@ def inverse_frequency_weights(y):
     Returns
     -------
     dict
-        Weight of each class, fit for scikit-learn's ``class_weight``.
+        Weight of each class, fit for scikit-learn's ``class_weight``. Elsewhere, ``y.map(weights)``
+        gives a weight for each row, and ``weights[1] / weights[0]`` is ``scale_pos_weight``.
 
     Raises
     ------
@@ -710,9 +748,8 @@ def inverse_frequency_weights(y):
     100.0
     """
     y = _checks.column(y, "y")
-    classes, counts = np.unique(y, return_counts=True)
-    _at_least_two_classes(y)
-    return dict(zip(classes.tolist(), (len(y) / counts).tolist(), strict=True))
+    classes = _checks.classes(y, "y")
+    return {label: len(y) / (y == label).sum().item() for label in classes.tolist()}
 
 
 def effective_number(n, beta):
@@ -765,7 +802,8 @@ def class_balanced_weights(y, beta=0.999):
     Returns
     -------
     dict
-        Weight of each class, with mean 1, fit for scikit-learn's ``class_weight``.
+        Weight of each class, with mean 1 over the classes, fit for scikit-learn's
+        ``class_weight`` (elsewhere, see `inverse_frequency_weights`).
 
     Raises
     ------
@@ -785,9 +823,8 @@ def class_balanced_weights(y, beta=0.999):
     {0: 0.262, 1: 1.738}
     """
     y = _checks.column(y, "y")
-    classes, counts = np.unique(y, return_counts=True)
-    _at_least_two_classes(y)
-    weights = 1 / effective_number(counts, beta)
+    classes = _checks.classes(y, "y")
+    weights = 1 / effective_number([(y == label).sum() for label in classes], beta)
     return dict(zip(classes.tolist(), (weights / weights.mean()).tolist(), strict=True))
 
 
@@ -883,7 +920,7 @@ def _check_focal_parameters(gamma, alpha):
 
 
 class FocalLoss:
-    """The focal loss on torch tensors; use it wherever torch takes a loss function.
+    """The focal loss on torch tensors, called as torch's own losses are: ``loss(logits, target)``.
 
     Parameters
     ----------
@@ -896,7 +933,10 @@ class FocalLoss:
     Raises
     ------
     ValueError
-        If a parameter is out of range; on the call, if logits and targets differ in shape.
+        If a parameter is out of range; on the call, if logits and target differ in shape, or
+        target holds anything but 0 and 1.
+    TypeError
+        On the call, if logits or target are not tensors.
 
     References
     ----------
@@ -907,11 +947,12 @@ class FocalLoss:
     --------
     >>> import torch
     >>> from mlsys_helpers.class_imbalance import FocalLoss
-    >>> logits = torch.tensor([2.2, -2.2], requires_grad=True)
-    >>> loss = FocalLoss(gamma=2)(logits, torch.tensor([1.0, 1.0]))
+    >>> network = torch.nn.Linear(3, 1)
+    >>> X, y = torch.ones(4, 3), torch.tensor([0, 0, 0, 1])
+    >>> loss = FocalLoss(gamma=2)(network(X).squeeze(1), y)
     >>> loss.backward()
-    >>> round(loss.item(), 3)
-    0.935
+    >>> network.weight.grad.shape
+    torch.Size([1, 3])
     """
 
     def __init__(self, gamma=2.0, alpha=None, reduction="mean"):
@@ -922,14 +963,21 @@ class FocalLoss:
         self.reduction = reduction
 
     def __call__(self, logits, target):
-        """The loss of logits (any shape) against targets 0 and 1 (the same shape)."""
+        """The loss of logits (any shape) against targets 0 and 1 (the same shape, any dtype)."""
+        from torch import is_tensor
         from torch.nn.functional import logsigmoid
 
+        for value, name in ((logits, "logits"), (target, "target")):
+            if not is_tensor(value):
+                raise TypeError(f"{name} must be a torch tensor, got {type(value).__name__}")
         if logits.shape != target.shape:
             raise ValueError(
                 f"target must have the shape of logits, {tuple(logits.shape)}, "
                 f"got {tuple(target.shape)}"
             )
+        if not ((target == 0) | (target == 1)).all():
+            raise ValueError("target must hold 0 and 1 only")
+        target = target.to(logits.dtype)
         sign = 2 * target - 1
         log_p_t = logsigmoid(sign * logits)
         log_one_minus_p_t = logsigmoid(-sign * logits)  # no 1 - p: nothing is lost by rounding
@@ -937,6 +985,9 @@ class FocalLoss:
         if self.alpha is not None:
             loss = loss * (target * self.alpha + (1 - target) * (1 - self.alpha))
         return loss if self.reduction == "none" else getattr(loss, self.reduction)()
+
+    def __repr__(self):
+        return f"FocalLoss(gamma={self.gamma}, alpha={self.alpha}, reduction={self.reduction!r})"
 
 
 class NetworkClassifier(ClassifierMixin, BaseEstimator):
@@ -949,17 +1000,23 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         binary cross-entropy.
     hidden : int, default 32
         Units in the hidden layer.
-    epochs : int, default 8
-        Passes over the rows in `fit`; `partial_fit` makes one.
+    steps : int, default 300
+        Steps of the optimiser in `fit`, whatever the number of rows, so that methods that add
+        or remove rows are trained equally long. `partial_fit` makes one pass over its rows.
     batch_size : int, default 256
     learning_rate : float, default 0.005
         Of the Adam optimiser.
-    random_state : int or None
+    random_state : int, numpy Generator or None
 
     Attributes
     ----------
     classes_ : ndarray of shape (2,)
     network_ : torch.nn.Sequential
+
+    Raises
+    ------
+    ValueError
+        When fitted, if a parameter is out of range, X or y do not fit, or training diverges.
 
     References
     ----------
@@ -972,7 +1029,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
     >>> from mlsys_helpers.class_imbalance import FocalLoss, NetworkClassifier
     >>> from mlsys_helpers.datasets import load_breast_cancer
     >>> X, y = load_breast_cancer()
-    >>> network = NetworkClassifier(loss=FocalLoss(gamma=2), epochs=20, random_state=0)
+    >>> network = NetworkClassifier(loss=FocalLoss(gamma=2), random_state=0)
     >>> print(make_pipeline(StandardScaler(), network).fit(X, y).score(X, y) > 0.95)
     True
     """
@@ -981,31 +1038,31 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         self,
         loss=None,
         hidden=32,
-        epochs=8,
+        steps=300,
         batch_size=256,
         learning_rate=0.005,
         random_state=None,
     ):
         self.loss = loss
         self.hidden = hidden
-        self.epochs = epochs
+        self.steps = steps
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.random_state = random_state
 
     def fit(self, X, y):
-        """Train from scratch for `epochs` passes over X of shape (n, d) and labels y."""
-        _checks.whole_number(self.epochs, "epochs")
+        """Train from scratch on X of shape (n, d) and labels y."""
+        _checks.whole_number(self.steps, "steps")
         self._start(X, y)
-        for _ in range(self.epochs):
-            self._one_epoch(X, y)
-        return self
+        return self._train(X, y, self.steps)
 
     def partial_fit(self, X, y, classes=None):
         """Train for one more pass; `classes` names both classes if the first y lacks one."""
         if not hasattr(self, "network_"):
             self._start(X, y, classes)
-        return self._one_epoch(X, y)
+        elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+            raise ValueError(f"classes must stay {self.classes_.tolist()}, got {classes!r}")
+        return self._train(X, y, steps=None)
 
     def predict_proba(self, X):
         """Probabilities of both classes, shape (n, 2)."""
@@ -1031,11 +1088,13 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(
                 f"Only binary classification is supported. The type of the target is {kind}."
             )
-        self.classes_ = _at_least_two_classes(y if classes is None else np.asarray(classes))
-        for name in ("hidden", "batch_size"):
-            _checks.whole_number(getattr(self, name), name)
+        name = "y" if classes is None else "classes"
+        self.classes_ = _checks.classes(y if classes is None else np.asarray(classes), name)
+        _checks.whole_number(self.hidden, "hidden")
         _checks.number(self.learning_rate, "learning_rate", low=0, open_low=True)
-        seed = check_random_state(self.random_state).randint(2**31 - 1)
+        if self.loss is not None and (not callable(self.loss) or isinstance(self.loss, type)):
+            raise TypeError(f"loss must be a function of logits and target, got {self.loss!r}")
+        seed = int(_checks.generator(self.random_state).integers(2**31))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.network_ = torch.nn.Sequential(
@@ -1046,19 +1105,32 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         self._optimiser = torch.optim.Adam(self.network_.parameters(), lr=self.learning_rate)
         self._rng = np.random.default_rng(seed)
 
-    def _one_epoch(self, X, y):
+    def _train(self, X, y, steps):
+        """Take so many steps; by default, as many as one pass over the rows has batches."""
         import torch
 
         X, y = validate_data(self, X, y, dtype=np.float64, reset=False)
+        _checks.whole_number(self.batch_size, "batch_size")
         if not np.isin(y, self.classes_).all():
             raise ValueError(f"y must hold the classes {self.classes_.tolist()} only")
         X, target = torch.tensor(X), torch.tensor((y == self.classes_[1]).astype(float))
         loss = self.loss or torch.nn.functional.binary_cross_entropy_with_logits
-        for rows in torch.from_numpy(self._rng.permutation(len(X))).split(self.batch_size):
+        for rows in islice(self._batches(len(X)), steps or -(-len(X) // self.batch_size)):
             self._optimiser.zero_grad()
-            loss(self.network_(X[rows]).squeeze(1), target[rows]).backward()
+            value = loss(self.network_(X[rows]).squeeze(1), target[rows])
+            if value.ndim != 0:
+                raise ValueError(f"loss must give one number, got shape {tuple(value.shape)}")
+            value.backward()
             self._optimiser.step()
+        if not all(torch.isfinite(weights).all() for weights in self.network_.parameters()):
+            raise ValueError(f"training diverged; lower learning_rate, now {self.learning_rate}")
         return self
+
+    def _batches(self, n_rows):
+        """Row numbers of batch after batch, shuffled anew after each pass, without end."""
+        while True:
+            rows = self._rng.permutation(n_rows)
+            yield from np.split(rows, range(self.batch_size, n_rows, self.batch_size))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -1081,15 +1153,17 @@ def compare_imbalance_methods(
     ----------
     methods : dict
         Name → unfitted classifier (cloned for each fold), or a function ``(X, y) → fitted
-        classifier``. The first one is the baseline. Classifiers need ``predict_proba``.
+        classifier``. The first one is the baseline. Classifiers need ``predict_proba``, and
+        the classes 0 and 1.
     X : array-like or DataFrame of shape (n, d)
+        What missing values or categories mean is left to the methods.
     y : array-like of shape (n,)
         Labels 0 and 1, both present.
     groups : array-like of shape (n,), optional
         Rows of one group stay on one side of every split: the day of a flight, say.
     folds : int, default 5
-        At least 2.
-    random_state : int
+        At least 2. Every fold, and every part of it, must hold both classes.
+    random_state : int, numpy Generator or None
     progress : bool, default True
         Show a bar, a step a fold.
 
@@ -1098,12 +1172,16 @@ def compare_imbalance_methods(
     DataFrame, a row for each method and metric
         ``method``, ``metric`` (average_precision, roc_auc, f1_at_half, f1_at_chosen, brier),
         ``mean`` over the folds, ``difference`` to the baseline, and its 95 % interval ``low``
-        to ``high``, by Nadeau and Bengio's corrected t, since folds share training rows.
+        to ``high``, by Nadeau and Bengio's corrected t, since folds share training rows. For
+        brier lower is better, for all others higher.
 
     Raises
     ------
     ValueError
-        If methods is empty, y holds other labels, or lengths differ.
+        If methods is empty, y holds other labels, lengths differ, there are too few rows or
+        groups for the folds, or a method's probabilities do not have shape (n, 2).
+    TypeError
+        If a method is neither a classifier nor a function.
 
     References
     ----------
@@ -1126,19 +1204,29 @@ def compare_imbalance_methods(
     """
     if not isinstance(methods, dict) or not methods:
         raise ValueError(f"methods must be a dict of at least one method, got {methods!r}")
-    y = _checks.binary_labels(y, "y")
-    if len(X) != len(y):
-        raise ValueError(f"X must have {len(y)} rows, got {len(X)}")
+    for name, method in methods.items():
+        if isinstance(method, type) or not (hasattr(method, "fit") or callable(method)):
+            raise TypeError(f"methods[{name!r}] must be a classifier or function, got {method!r}")
+    X = X if isinstance(X, pd.DataFrame) else np.asarray(X)
+    if X.ndim != 2:
+        raise ValueError(f"X must be a table of shape (n, d), got shape {X.shape}")
+    y = _checks.binary_labels(y, "y", len(X))
+    _checks.whole_number(folds, "folds", low=2)
+    units, what = np.bincount(y).min(), "rows of each class"
     if groups is not None:
         groups = _checks.column(groups, "groups", len(y))
-    _checks.whole_number(folds, "folds", low=2)
+        units, what = min(units, len(pd.unique(groups))), "groups, and rows of each class,"
+    if units < max(folds, 8):  # the threshold is chosen on a quarter of what a fold leaves
+        raise ValueError(f"folds={folds} needs at least {max(folds, 8)} {what} got {units}")
+    seed = int(_checks.generator(random_state).integers(2**31))
 
     def split(rows, n):
         splitter = StratifiedKFold if groups is None else StratifiedGroupKFold
-        splitter = splitter(n, shuffle=True, random_state=random_state)
-        for first, second in splitter.split(
-            rows, y[rows], groups if groups is None else groups[rows]
-        ):
+        splitter = splitter(n, shuffle=True, random_state=seed)
+        own_groups = None if groups is None else groups[rows]
+        for first, second in splitter.split(rows, y[rows], own_groups):
+            if len(set(y[rows][first])) < 2 or len(set(y[rows][second])) < 2:
+                raise ValueError(f"folds={folds} leaves parts with one class only: too few rows")
             yield rows[first], rows[second]
 
     scores = {name: [] for name in methods}
@@ -1147,8 +1235,10 @@ def compare_imbalance_methods(
         fit_rows, choose_rows = next(split(train, 4))
         for name, method in methods.items():
             model = _fit(method, _rows(X, fit_rows), y[fit_rows])
-            chosen = choose_threshold(y[choose_rows], _positive(model, _rows(X, choose_rows)))
-            scores[name].append(_scores(y[test], _positive(model, _rows(X, test)), chosen))
+            p_choose = _positive(name, model, _rows(X, choose_rows))
+            p_test = _positive(name, model, _rows(X, test))
+            chosen = choose_threshold(y[choose_rows], p_choose)
+            scores[name].append(_scores(y[test], p_test, chosen))
 
     tables = {name: pd.DataFrame(rows) for name, rows in scores.items()}
     baseline = next(iter(tables.values()))
@@ -1156,7 +1246,7 @@ def compare_imbalance_methods(
     for name, table in tables.items():
         for metric in table:
             difference = table[metric] - baseline[metric]
-            half = _corrected_half_width(difference, test_share=1 / folds)
+            half = _corrected_half_width(difference, test_to_fit=1 / (0.75 * (folds - 1)))
             result.append(
                 {
                     "method": name,
@@ -1203,6 +1293,9 @@ def plot_method_comparison(table, metric, ax=None):
     >>> plot_method_comparison(table, "f1_at_half").get_xlabel()
     'f1_at_half minus that of "as it is"'
     """
+    columns = ["method", "metric", "mean", "difference", "low", "high"]
+    if not isinstance(table, pd.DataFrame) or not set(columns) <= set(table.columns):
+        raise ValueError(f"table must be a DataFrame with the columns {', '.join(columns)}")
     _checks.one_of(metric, "metric", tuple(table["metric"].unique()))
     chosen = table[table["metric"] == metric]
     baseline, others = chosen["method"].iloc[0], chosen.iloc[1:]
@@ -1225,10 +1318,13 @@ def _scores(y_true, y_score, threshold):
     }
 
 
-def _corrected_half_width(differences, test_share):
-    """Half the 95 % interval of a mean over folds whose training rows overlap."""
+def _corrected_half_width(differences, test_to_fit):
+    """Half the 95 % interval of a mean over folds whose training rows overlap.
+
+    test_to_fit is the number of rows judged on over the number of rows fitted to.
+    """
     folds = len(differences)
-    variance = (1 / folds + test_share / (1 - test_share)) * differences.var(ddof=1)
+    variance = (1 / folds + test_to_fit) * differences.var(ddof=1)
     return stats.t.ppf(0.975, folds - 1) * np.sqrt(variance)
 
 
@@ -1236,22 +1332,26 @@ def _fit(method, X, y):
     return clone(method).fit(X, y) if hasattr(method, "fit") else method(X, y)
 
 
-def _positive(model, X):
-    return model.predict_proba(X)[:, 1]
+def _positive(name, model, X):
+    """The model's probabilities of class 1; anything else is refused by the method's name."""
+    if not hasattr(model, "predict_proba"):
+        raise TypeError(f"methods[{name!r}] must give a model with predict_proba, got {model!r}")
+    classes = np.asarray(getattr(model, "classes_", [0, 1])).tolist()
+    if classes != [0, 1]:
+        raise ValueError(f"methods[{name!r}] must predict the classes 0 and 1, got {classes}")
+    proba = np.asarray(model.predict_proba(X))
+    if proba.shape != (len(X), 2):
+        raise ValueError(
+            f"methods[{name!r}] must give probabilities of shape ({len(X)}, 2), got {proba.shape}"
+        )
+    return _checks.numbers(proba[:, 1], f"probabilities of methods[{name!r}]", low=0, high=1)
 
 
 def _rows(X, rows):
-    return X.iloc[rows] if isinstance(X, pd.DataFrame) else np.asarray(X)[rows]
+    return X.iloc[rows] if isinstance(X, pd.DataFrame) else X[rows]
 
 
 # --- Checks ----------------------------------------------------------------------------------
-
-
-def _at_least_two_classes(y):
-    classes = np.unique(y)
-    if len(classes) < 2:
-        raise ValueError(f"y must hold at least two classes, got 1 class: {classes.tolist()}")
-    return classes
 
 
 def _cost_matrix(cost, classes=None):

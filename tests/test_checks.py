@@ -27,7 +27,12 @@ from mlsys_helpers import _checks
         (_checks.column, ([1, 2], "y", 3), {}, "y must have 3 entries, got 2"),
         (_checks.column, (["a", None], "y"), {}, "y holds 1 missing values"),
         (_checks.numbers, (["a"], "p"), {}, "p must hold numbers"),
-        (_checks.numbers, ([0.5, 2], "p", None, 0, 1), {}, "p must lie between 0 and 1, got 2"),
+        (
+            _checks.numbers,
+            ([0.5, 2], "p", None, 0, 1),
+            {},
+            "p must hold numbers from 0 to 1, got 2",
+        ),
         (_checks.binary_labels, ([0, 2], "y"), {}, "y must hold the labels 0 and 1, got"),
         (_checks.binary_labels, ([0, 0], "y"), {}, r"y holds one class only \(0\)"),
     ],

@@ -13,7 +13,7 @@ from imblearn.under_sampling import RandomUnderSampler
 from scipy.special import expit, logit
 from sklearn import metrics
 from sklearn.dummy import DummyClassifier
-from sklearn.linear_model import LogisticRegression, SGDClassifier
+from sklearn.linear_model import LogisticRegression, Perceptron, SGDClassifier
 from sklearn.model_selection import cross_val_score
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils.class_weight import compute_class_weight
@@ -21,6 +21,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from mlsys_helpers import class_imbalance as ci
 
+COLUMNS = ["method", "metric", "mean", "difference", "low", "high"]
 COST = [[0, 400], [40, 0]]
 
 
@@ -85,10 +86,10 @@ def test_f1_both_ways():
 
 
 def test_given_thresholds_need_no_order_and_may_lie_outside():
-    table = ci.threshold_table([0, 1], [0.2, 0.7], [0.5, 2.0, -1.0])
-    assert table["tp"].tolist() == [1, 0, 1]
-    assert table["fp"].tolist() == [0, 0, 1]
-    assert table["precision"].tolist() == [1.0, 0.0, 0.5]
+    table = ci.threshold_table([0, 1], [0.2, 0.7], [0.5, 2.0, -1.0, np.inf, -np.inf])
+    assert table["tp"].tolist() == [1, 0, 1, 0, 1]
+    assert table["fp"].tolist() == [0, 0, 1, 0, 1]
+    assert table["precision"].tolist() == [1.0, 0.0, 0.5, 0.0, 0.5]
 
 
 @given(labels_and_scores(), st.sampled_from([0.2, 0.5, 0.9, 1.0]))
@@ -123,7 +124,11 @@ def test_choose_threshold_is_brute_force(data, at_least):
 
 
 def test_never_predicting_positive_can_be_cheapest():
-    assert ci.choose_threshold([1, 0, 0], [0.1, 0.9, 0.8], "cost", cost=[[0, 1], [9, 0]]) == np.inf
+    for scale in (1, 0.1, 10):  # a tie, too, in whatever unit
+        cost = np.array([[0, 9], [3, 0]]) * scale
+        y_true, y_score = [0, 1, 0, 0], [0.15, 0.05, 0.1, 0.2]
+        assert ci.choose_threshold(y_true, y_score, "cost", cost=cost) == np.inf
+    ci.plot_roc(y_true, y_score, threshold=np.inf)  # and can be drawn
 
 
 def test_the_plots_draw_what_the_metrics_say(rare):
@@ -254,6 +259,13 @@ def test_a_dynamic_draw_has_its_size_and_its_shares(size, seed):
         np.sort(ci.DynamicSampler(size, seed).sample(y)),
         np.sort(ci.DynamicSampler(size, seed).sample(y)),
     )
+
+
+def test_dynamic_sampling_takes_labels_of_any_type():
+    for y in (list("aab"), np.array([0.5, 0.5, 1.5]), np.array([0, 1, 1], dtype=object)):
+        sampler = ci.DynamicSampler(random_state=0)
+        sampler.sample(y)
+        assert list(sampler.update(y, y).shares_) == sorted(set(np.asarray(y).tolist()))
 
 
 def test_a_perfect_model_brings_equal_shares_back():
@@ -390,20 +402,29 @@ def test_the_torch_loss_stays_finite_far_out(gamma):
     assert logits.grad[1] < 0 < logits.grad[2]
 
 
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64, torch.bool, torch.float64])
+@pytest.mark.parametrize("alpha", [None, 0.25])
+def test_targets_come_in_any_dtype(dtype, alpha):
+    logits, target = torch.tensor([2.0, -2.0, 0.5]), torch.tensor([1, 0, 0])
+    expected = ci.focal_loss(target.numpy(), expit(logits.double().numpy()), 2, alpha).mean()
+    got = ci.FocalLoss(2, alpha)(logits, target.to(dtype))
+    assert got.item() == pytest.approx(expected, rel=1e-5)
+
+
 def test_gamma_0_is_torchs_loss():
     logits, target = torch.linspace(-3, 3, 8), torch.tensor([0.0, 1.0] * 4)
     ours, theirs = ci.FocalLoss(gamma=0), torch.nn.BCEWithLogitsLoss()
     assert ours(logits, target).item() == pytest.approx(theirs(logits, target).item())
 
 
-@parametrize_with_checks([ci.NetworkClassifier(epochs=20, batch_size=16, learning_rate=0.02)])
+@parametrize_with_checks([ci.NetworkClassifier(steps=100, batch_size=16, learning_rate=0.02)])
 def test_the_network_is_a_scikit_learn_estimator(estimator, check):
     check(estimator)
 
 
 def test_the_network_learns_what_can_be_learned(rare):
     X, y, p = rare
-    network = ci.NetworkClassifier(epochs=40, random_state=0).fit(X[:3000], y[:3000])
+    network = ci.NetworkClassifier(steps=1000, random_state=0).fit(X[:3000], y[:3000])
     learned = metrics.roc_auc_score(y[3000:], network.predict_proba(X[3000:])[:, 1])
     best = metrics.roc_auc_score(y[3000:], p[3000:])
     assert learned > best - 0.03
@@ -414,7 +435,7 @@ def test_the_network_leaves_torchs_random_numbers_alone(rare):
     torch.manual_seed(5)
     expected = torch.rand(1)
     torch.manual_seed(5)
-    ci.NetworkClassifier(epochs=1, random_state=0).fit(X, y)
+    ci.NetworkClassifier(steps=1, random_state=0).fit(X, y)
     assert torch.rand(1) == expected
 
 
@@ -461,9 +482,11 @@ def test_every_method_gets_the_same_rows_and_groups_stay_together(rare):
 
 def test_the_interval_is_the_corrected_t():
     differences = pd.Series([0.1, 0.3, 0.2, 0.4, 0.0])
-    # by hand: variance 0.025, factor 1/5 + 0.2/0.8 = 0.45, t(0.975, 4) = 2.776445
+    # by hand: variance 0.025, factor 1/5 + 1/4 = 0.45, t(0.975, 4) = 2.776445
     expected = 2.776445 * np.sqrt(0.45 * 0.025)
-    assert ci._corrected_half_width(differences, 0.2) == pytest.approx(expected, rel=1e-6)
+    assert ci._corrected_half_width(differences, test_to_fit=0.25) == pytest.approx(
+        expected, rel=1e-6
+    )
 
 
 def test_resampling_helps_at_one_half_and_spoils_the_probabilities(rare):
@@ -494,6 +517,30 @@ X4 = np.arange(8.0).reshape(4, 2)
 LOGISTIC, SGD, UNDER = LogisticRegression(), SGDClassifier(), RandomUnderSampler()
 PROBA = np.column_stack([1 - P, P])
 
+
+def _drawn(y):
+    """A dynamic sampler that has seen these labels, and takes strings as lists of labels."""
+    sampler = ci.DynamicSampler(random_state=0)
+    sampler.sample(list(y))
+    update = sampler.update
+    sampler.update = lambda y_true, y_pred: update(list(y_true), list(y_pred))
+    return sampler
+
+
+class _Constant:
+    """A fitted model whose probabilities are what it is given."""
+
+    def __init__(self, proba, classes=(0, 1)):
+        self.predict_proba = lambda X: proba
+        self.classes_ = np.array(classes)
+
+
+def _compare(method, **options):
+    X, y = np.zeros((40, 2)), np.arange(40) % 2
+    methods = {"good": LOGISTIC, "bad": method}
+    ci.compare_imbalance_methods(methods, X, y, folds=2, progress=False, **options)
+
+
 BAD_INPUT = {
     "empty labels": (ci.threshold_table, ([], []), "y_true is empty"),
     "scalar": (ci.threshold_table, (1, 0.5), "y_true"),
@@ -510,6 +557,20 @@ BAD_INPUT = {
     "infinite score": (ci.threshold_table, (Y, [0.1, np.inf, 0.2, 0.3]), "y_score"),
     "text score": (ci.threshold_table, (Y, list("abcd")), "y_score.*numbers"),
     "length": (ci.threshold_table, (Y, P[:3]), "y_score must have 4"),
+    "dates as scores": (ci.threshold_table, (Y, pd.date_range("2020", periods=4)), "y_score"),
+    "numbers as text": (ci.restore_base_rate, (["0.5"], 0.5, 0.1), "proba must hold numbers"),
+    "masked label": (
+        ci.threshold_table,
+        (np.ma.array([0, 1, 1], mask=[0, 0, 1]), P[:3]),
+        "y_true holds 1 missing",
+    ),
+    "ragged scores": (ci.threshold_table, ([0, 1], [[1], 2]), "y_score"),
+    "complex scores": (ci.threshold_table, ([0, 1], [1j, 2]), "y_score"),
+    "huge scores": (ci.threshold_table, ([0, 1], [1, 10**400]), "y_score"),
+    "at_least without use": (ci.choose_threshold, (Y, P), {"at_least": 0.9}, "at_least is of no"),
+    "cost without use": (ci.choose_threshold, (Y, P), {"cost": COST}, "cost is of no use"),
+    "color": (ci.plot_roc, (Y, P), {"color": "C0"}, "color must be one of"),
+    "threshold as text": (ci.plot_roc, (Y, P), {"threshold": "0.5"}, "threshold must hold numbers"),
     "empty thresholds": (ci.threshold_table, (Y, P, []), "thresholds is empty"),
     "objective": (ci.choose_threshold, (Y, P, "f2"), "objective.*'f2'"),
     "no at_least": (ci.choose_threshold, (Y, P, "recall"), "at_least.*None"),
@@ -527,6 +588,22 @@ BAD_INPUT = {
     "two-phase one class": (ci.two_phase_fit, (SGD, X4, [1] * 4, UNDER), "y must hold"),
     "two-phase NaN": (ci.two_phase_fit, (SGD, X4 * np.nan, Y, UNDER), "X contains NaN"),
     "one epoch": (ci.two_phase_fit, (SGD, X4, Y, UNDER, 3), "epochs"),
+    "no epochs": (ci.two_phase_fit, (SGD, X4, Y, UNDER, (0, 0)), "epochs must not both"),
+    "sampler class": (ci.two_phase_fit, (SGD, X4, Y, RandomUnderSampler), "sampler must be"),
+    "two-phase lengths": (ci.two_phase_fit, (SGD, X4, Y[:3], UNDER), "y must have 4"),
+    "negative seed": (ci.DynamicSampler, (None, -1), "random_state"),
+    "missing among text": (ci.DynamicSampler().sample, (["a", np.nan, "b"],), "y holds 1 missing"),
+    "mixed labels": (
+        ci.DynamicSampler().sample,
+        (np.array(["a", 1], dtype=object),),
+        "y must hold labels of one type",
+    ),
+    "class without validation": (
+        _drawn("aabbcc").update,
+        ("aabb", "aabb"),
+        "y_true must hold each",
+    ),
+    "unknown prediction": (_drawn("aabb").update, ("aabb", "aabc"), "y_pred no other"),
     "negative epochs": (ci.two_phase_fit, (SGD, X4, Y, UNDER, (1, -1)), "epochs"),
     "sample size": (ci.DynamicSampler, (0,), "sample_size"),
     "dynamic one class": (ci.DynamicSampler().sample, ([1, 1],), "y must hold"),
@@ -556,13 +633,37 @@ BAD_INPUT = {
     "torch gamma": (ci.FocalLoss, (-1,), "gamma"),
     "torch alpha": (ci.FocalLoss, (2, 0), "alpha"),
     "torch reduction": (ci.FocalLoss, (2, None, "max"), "reduction"),
+    "torch target": (ci.FocalLoss(), (torch.zeros(2), torch.tensor([1.0, 2.0])), "target"),
+    "torch list": (ci.FocalLoss(), (torch.zeros(2), [1, 0]), "target must be a torch tensor"),
+    "torch numpy": (ci.FocalLoss(), (np.zeros(2), torch.zeros(2)), "logits must be a torch"),
+    "complex gamma": (ci.focal_loss, (Y, P, np.complex128(2)), "gamma must be a number"),
+    "a span of time": (ci.focal_loss, (Y, P, np.timedelta64(2)), "gamma must be a number"),
     "torch shapes": (ci.FocalLoss(), (torch.zeros(3), torch.zeros(3, 1)), "target"),
     "no methods": (ci.compare_imbalance_methods, ({}, X4, Y), "methods"),
     "methods as a list": (ci.compare_imbalance_methods, ([LOGISTIC], X4, Y), "methods"),
-    "rows": (ci.compare_imbalance_methods, ({"a": LOGISTIC}, X4[:3], Y), "X must have 4"),
+    "method is a class": (_compare, (LogisticRegression,), r"methods\['bad'\]"),
+    "method is nothing": (_compare, (None,), r"methods\['bad'\]"),
+    "no probabilities": (_compare, (Perceptron(),), r"methods\['bad'\].*predict_proba"),
+    "other classes": (_compare, (lambda X, y: _Constant(0, "ab"),), r"methods\['bad'\].*classes"),
+    "three columns": (
+        _compare,
+        (lambda X, y: _Constant(np.ones((len(X), 3))),),
+        r"\['bad'\].*shape",
+    ),
+    "None as probabilities": (_compare, (lambda X, y: _Constant(None),), r"\['bad'\].*shape"),
+    "too few groups": (_compare, (LOGISTIC,), {"groups": np.arange(40) % 3}, "folds=2.*groups"),
+    "too many folds": (
+        ci.compare_imbalance_methods,
+        ({"a": LOGISTIC}, np.zeros((40, 1)), np.arange(40) % 2),
+        {"folds": 30},
+        "folds=30 needs at least 30",
+    ),
+    "X is nothing": (ci.compare_imbalance_methods, ({"a": LOGISTIC}, None, Y), "X must be a table"),
+    "table": (ci.plot_method_comparison, (None, "brier"), "table must be"),
+    "rows": (ci.compare_imbalance_methods, ({"a": LOGISTIC}, X4[:3], Y), "y must have 3"),
     "metric": (
         ci.plot_method_comparison,
-        (pd.DataFrame({"metric": ["brier"]}), "auc"),
+        (pd.DataFrame([dict.fromkeys(COLUMNS, 0) | {"metric": "brier"}]), "auc"),
         "metric.*'auc'",
     ),
 }
@@ -570,18 +671,38 @@ BAD_INPUT = {
 
 @pytest.mark.parametrize("case", BAD_INPUT)
 def test_bad_input_is_refused_by_name(case):
-    function, args, message = BAD_INPUT[case]
+    function, args, *options, message = BAD_INPUT[case]
     with pytest.raises((ValueError, TypeError), match=message):
-        function(*args)
+        function(*args, **(options[0] if options else {}))
 
 
 @pytest.mark.parametrize(
     ("parameter", "value"),
-    [("hidden", 0), ("epochs", 0), ("batch_size", 0.5), ("learning_rate", 0)],
+    [
+        ("hidden", 0),
+        ("steps", 0),
+        ("batch_size", 0.5),
+        ("learning_rate", 0),
+        ("learning_rate", 1e300),
+        ("random_state", "a"),
+        ("loss", "focal"),
+        ("loss", ci.FocalLoss),
+        ("loss", ci.FocalLoss(reduction="none")),
+    ],
 )
 def test_the_network_refuses_parameters_by_name(parameter, value):
-    with pytest.raises(ValueError, match=parameter):
-        ci.NetworkClassifier(**{parameter: value}).fit(X4, Y)
+    with pytest.raises((ValueError, TypeError), match=parameter):
+        ci.NetworkClassifier(**{parameter: value}).fit(X4 * 1e3, Y)
+
+
+def test_the_network_refuses_a_change_on_the_way():
+    network = ci.NetworkClassifier().partial_fit(X4, Y, classes=[0, 1])
+    with pytest.raises(ValueError, match="classes must stay"):
+        network.partial_fit(X4, Y, classes=[5, 6])
+    with pytest.raises(ValueError, match="batch_size"):
+        network.set_params(batch_size=0).partial_fit(X4, Y)
+    with pytest.raises(ValueError, match="classes must hold at least two"):
+        ci.NetworkClassifier().partial_fit(X4, Y, classes=[0])
 
 
 def test_inputs_are_never_changed(rare):
@@ -694,7 +815,7 @@ WRONG_ANSWERS = {
         (_only_precision, "two numbers"),
     ],
     "highest_threshold": [
-        (_lowest, "warns everybody"),
+        (_lowest, "takes all rows"),
         (_strictly_above, "equals"),
         (_share_of_all, "positive rows only"),
         (_in_row_order, "order of the rows"),
@@ -713,6 +834,7 @@ WRONG_ANSWERS = {
     "focal": [
         (_negative, "not negative"),
         (lambda y, p, gamma: -((1 - p) ** gamma) * np.log(p), "class 0"),
+        (lambda y, p, gamma: -y * (1 - p) ** gamma * np.log(p), "have a loss, too"),
         (
             lambda y, p, gamma: (
                 -(np.where(y == 1, p, 1 - p) ** gamma) * np.log(np.where(y == 1, p, 1 - p))

@@ -12,16 +12,13 @@ adds its hints:
 That is all: the engine finds the module, watches each call, and reports the one that went wrong.
 """
 
-import contextlib
 import copy
 import difflib
 import importlib
-import json
 import os
 import pkgutil
 from collections.abc import Callable
 from pathlib import Path
-from types import FunctionType
 from typing import NamedTuple
 
 import numpy as np
@@ -74,7 +71,7 @@ def check(name, attempt):
     ----------
     name : str
         Chapter and exercise, as in ``"class_imbalance.focal"``.
-    attempt : function
+    attempt : function or class
         The learner's answer. While its result is ``...`` it counts as not attempted.
 
     Raises
@@ -146,14 +143,17 @@ def judge(name, attempt):
     try:
         if attempt is ...:
             raise _NotAttempted
-        examine(watched if isinstance(attempt, FunctionType) else attempt)
+        expect(callable(attempt), f"Pass the function itself, not its result, {_show(attempt)}.")
+        examine(attempt if isinstance(attempt, type) else watched)
     except _NotAttempted:
         message = "Replace the ... with your code and run the cell again."
         return Verdict(NOT_ATTEMPTED, message)
     except _NotYet as diagnosis:
         return Verdict(NOT_YET, f"{diagnosis}{watched.last_call}")
-    except Exception as error:  # an attempt may fail in any way, and the learner is told how
-        return Verdict(NOT_YET, f"It raised {type(error).__name__}: {error}{watched.last_call}")
+    except (Exception, SystemExit) as error:  # whatever goes wrong, the learner is told
+        what = "The result cannot be used" if watched.returned else "It raised an error"
+        message = f"{what}: {type(error).__name__}: {error}{watched.last_call}"
+        return Verdict(NOT_YET, message)
     return Verdict(CORRECT, "Well done.")
 
 
@@ -162,12 +162,15 @@ class _Watched:
 
     def __init__(self, function):
         self.function = function
+        self.name = getattr(function, "__name__", type(function).__name__)
         self.last_call = ""
+        self.returned = False
 
     def __call__(self, *args, **kwargs):
         shown = [_show(value) for value in args]
         shown += [f"{key}={_show(value)}" for key, value in kwargs.items()]
-        self.last_call = f"\n  called:   {self.function.__name__}({', '.join(shown)})"
+        self.last_call = f"\n  called:   {self.name}({', '.join(shown)})"
+        self.returned = False
         before = copy.deepcopy((args, kwargs))
         try:
             result = self.function(*args, **kwargs)
@@ -175,16 +178,17 @@ class _Watched:
             raise _NotAttempted from None
         if result is ... or (result is None and _does_nothing(self.function)):
             raise _NotAttempted
+        self.returned = True
         self.last_call += f"\n  returned: {_show(result)}"
-        expect(result is not None, "It returned None. Is a `return` missing?")
+        expect(result is not None, "It returned None: a `return` is missing, or was not reached.")
         expect(_same((args, kwargs), before), "It changed its input. Work on a copy.")
         return result
 
 
 def _does_nothing(function):
     """True for a body such as `...` or `pass`: no name looked up, nothing but its docstring."""
-    code = function.__code__
-    return not code.co_names and set(code.co_consts) <= {None, ..., function.__doc__}
+    code = getattr(function, "__code__", None)
+    return code and not code.co_names and set(code.co_consts) <= {None, ..., function.__doc__}
 
 
 def _same(left, right):
@@ -232,7 +236,7 @@ def _exercises():
 
 def _find(name):
     exercises = _exercises()
-    if name not in exercises:
+    if not isinstance(name, str) or name not in exercises:
         close = difflib.get_close_matches(str(name), exercises, n=1, cutoff=0.4)
         advice = f"; did you mean {close[0]!r}?" if close else ""
         raise ValueError(f"name must be that of an exercise, got {name!r}{advice}")
@@ -241,30 +245,25 @@ def _find(name):
 
 def _progress_file():
     folder = _ROOT if (_ROOT / "notebooks").is_dir() else Path.cwd()
-    return Path(os.environ.get("MLSYS_PROGRESS", folder / ".progress.json"))
+    return Path(os.environ.get("MLSYS_PROGRESS") or folder / ".progress")
 
 
 def _solved():
-    """The names of the solved exercises; a file that cannot be read is put aside, not lost."""
-    path = _progress_file()
+    """The names of the solved exercises, a line each; other lines do not matter."""
     try:
-        return set(json.loads(path.read_text())["solved"])
+        return set(_progress_file().read_text(errors="replace").splitlines())
     except FileNotFoundError:
         return set()
-    except (OSError, ValueError, KeyError, TypeError):
-        aside = path.with_suffix(".damaged")
-        with contextlib.suppress(OSError):
-            path.replace(aside)
-        print(f"The progress file could not be read; it now lies in {aside.name}.")
+    except OSError as error:
+        print(f"The progress could not be read: {error}")
         return set()
 
 
 def _keep(name):
-    path = _progress_file()
-    solved = sorted(_solved() | {name})
-    draft = path.with_suffix(f".{os.getpid()}")
-    try:
-        draft.write_text(json.dumps({"solved": solved}, indent=1))
-        draft.replace(path)  # in one step: a session that ends half-way loses nothing
-    except OSError as error:
-        print(f"The progress could not be kept: {error.strerror}.")
+    """Add a line. Two notebooks may do so at once, and nothing that is there is touched."""
+    if name not in _solved():
+        try:
+            with _progress_file().open("a") as file:
+                file.write(f"\n{name}")
+        except OSError as error:
+            print(f"The progress could not be kept: {error}")
