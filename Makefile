@@ -14,8 +14,7 @@ export OPENBLAS_NUM_THREADS = 1
 export MKL_NUM_THREADS = 1
 
 # Nothing is fetched while the course runs: no news, no updates, no extension store.
-QUIET = --LabApp.news_url=None --LabApp.extension_manager=readonly \
-	--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate
+QUIET = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": false}}
 
 PROBLEM = $(shell $(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or \
 	sys.stdout.write("the course needs Python 3.11 or later, and $(PYTHON) is %d.%d" % sys.version_info[:2])' \
@@ -25,7 +24,7 @@ PROBLEM = $(shell $(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or \
 
 lab: .venv/ready
 	.venv/bin/python -m jupyter lab --ip 127.0.0.1 --allow-root --ServerApp.root_dir=. \
-		--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(QUIET) $(LAB_ARGS)
+		--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb --LabApp.extension_manager=readonly $(LAB_ARGS)
 
 test: .venv/ready
 	.venv/bin/ruff check .
@@ -42,4 +41,6 @@ execute: .venv/ready
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install $(PIP_ARGS) -r requirements.lock
 	.venv/bin/python -m pip install --no-deps --no-build-isolation --editable .
+	mkdir -p .venv/share/jupyter/lab/settings
+	echo '$(QUIET)' > .venv/share/jupyter/lab/settings/overrides.json
 	touch .venv/ready

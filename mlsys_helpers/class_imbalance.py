@@ -1000,7 +1000,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         binary cross-entropy.
     hidden : int, default 32
         Units in the hidden layer.
-    steps : int, default 300
+    steps : int, default 200
         Steps of the optimiser in `fit`, whatever the number of rows, so that methods that add
         or remove rows are trained equally long. `partial_fit` makes one pass over its rows.
     batch_size : int, default 256
@@ -1038,7 +1038,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         self,
         loss=None,
         hidden=32,
-        steps=300,
+        steps=200,
         batch_size=256,
         learning_rate=0.005,
         random_state=None,
@@ -1303,7 +1303,7 @@ def plot_method_comparison(table, metric, ax=None):
     ax.axvline(0, color=COLORS["grey"], linewidth=1, linestyle="--")
     error = [others["difference"] - others["low"], others["high"] - others["difference"]]
     ax.errorbar(others["difference"], others["method"], xerr=error, fmt="o", color=COLORS["blue"])
-    ax.invert_yaxis()
+    ax.set_ylim(len(others) - 0.5, -0.5)  # the first method on top
     ax.set(xlabel=f'{metric} minus that of "{baseline}"', ylabel="")
     return ax
 
