@@ -36,6 +36,7 @@ __all__ = [
     "plot_confusion",
     "plot_roc",
     "plot_precision_recall",
+    "NetworkClassifier",
     "restore_base_rate",
     "two_phase_fit",
     "DynamicSampler",
@@ -48,7 +49,6 @@ __all__ = [
     "focal_loss",
     "focal_loss_gradient",
     "FocalLoss",
-    "NetworkClassifier",
     "compare_imbalance_methods",
     "plot_method_comparison",
 ]
@@ -376,6 +376,154 @@ def _mark(ax, y_true, y_score, threshold, x, y, color):
 
 
 # --- Data-level methods ----------------------------------------------------------------------
+
+
+class NetworkClassifier(ClassifierMixin, BaseEstimator):
+    """A small torch network with one hidden layer, whose loss can be replaced.
+
+    Parameters
+    ----------
+    loss : callable, optional
+        ``loss(logits, target)`` on float tensors of shape (batch,), giving a scalar. By default
+        binary cross-entropy.
+    hidden : int, default 32
+        Units in the hidden layer.
+    steps : int, default 200
+        Steps of the optimiser in `fit`, whatever the number of rows, so that methods that add
+        or remove rows are trained equally long. `partial_fit` makes one pass over its rows.
+    batch_size : int, default 256
+    learning_rate : float, default 0.005
+        Of the Adam optimiser.
+    random_state : int, numpy Generator or None
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (2,)
+    network_ : torch.nn.Sequential
+
+    Raises
+    ------
+    ValueError
+        When fitted, if a parameter is out of range, X or y do not fit, or training diverges.
+
+    References
+    ----------
+    Chapter 06, Data-level methods.
+
+    Examples
+    --------
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from mlsys_helpers.class_imbalance import FocalLoss, NetworkClassifier
+    >>> from mlsys_helpers.datasets import load_breast_cancer
+    >>> X, y = load_breast_cancer()
+    >>> network = NetworkClassifier(loss=FocalLoss(gamma=2), random_state=0)
+    >>> print(make_pipeline(StandardScaler(), network).fit(X, y).score(X, y) > 0.95)
+    True
+    """
+
+    def __init__(
+        self,
+        loss=None,
+        hidden=32,
+        steps=200,
+        batch_size=256,
+        learning_rate=0.005,
+        random_state=None,
+    ):
+        self.loss = loss
+        self.hidden = hidden
+        self.steps = steps
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.random_state = random_state
+
+    def fit(self, X, y):
+        """Train from scratch on X of shape (n, d) and labels y."""
+        _checks.whole_number(self.steps, "steps")
+        self._start(X, y)
+        return self._train(X, y, self.steps)
+
+    def partial_fit(self, X, y, classes=None):
+        """Train for one more pass; `classes` names both classes if the first y lacks one."""
+        if not hasattr(self, "network_"):
+            self._start(X, y, classes)
+        elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+            raise ValueError(f"classes must stay {self.classes_.tolist()}, got {classes!r}")
+        return self._train(X, y, steps=None)
+
+    def predict_proba(self, X):
+        """Probabilities of both classes, shape (n, 2)."""
+        import torch
+
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False, dtype=np.float64)
+        with torch.no_grad():
+            positive = self.network_(torch.tensor(X)).squeeze(1).sigmoid().numpy()
+        return np.column_stack([1 - positive, positive])
+
+    def predict(self, X):
+        """The more probable class of each row."""
+        positive = self.predict_proba(X)[:, 1] >= 0.5
+        return self.classes_[positive.astype(int)]
+
+    def _start(self, X, y, classes=None):
+        import torch
+
+        X, y = validate_data(self, X, y, dtype=np.float64)
+        kind = type_of_target(y if classes is None else classes, raise_unknown=True)
+        if kind != "binary":
+            raise ValueError(
+                f"Only binary classification is supported. The type of the target is {kind}."
+            )
+        name = "y" if classes is None else "classes"
+        self.classes_ = _checks.classes(y if classes is None else np.asarray(classes), name)
+        _checks.whole_number(self.hidden, "hidden")
+        _checks.number(self.learning_rate, "learning_rate", low=0, open_low=True)
+        if self.loss is not None and (not callable(self.loss) or isinstance(self.loss, type)):
+            raise TypeError(f"loss must be a function of logits and target, got {self.loss!r}")
+        seed = int(_checks.generator(self.random_state).integers(2**31))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.network_ = torch.nn.Sequential(
+                torch.nn.Linear(X.shape[1], self.hidden),
+                torch.nn.ReLU(),
+                torch.nn.Linear(self.hidden, 1),
+            ).double()  # in double precision the digits hold on other processors too
+        self._optimiser = torch.optim.Adam(self.network_.parameters(), lr=self.learning_rate)
+        self._rng = np.random.default_rng(seed)
+
+    def _train(self, X, y, steps):
+        """Take so many steps; by default, as many as one pass over the rows has batches."""
+        import torch
+
+        X, y = validate_data(self, X, y, dtype=np.float64, reset=False)
+        _checks.whole_number(self.batch_size, "batch_size")
+        if not np.isin(y, self.classes_).all():
+            raise ValueError(f"y must hold the classes {self.classes_.tolist()} only")
+        X, target = torch.tensor(X), torch.tensor((y == self.classes_[1]).astype(float))
+        loss = self.loss or torch.nn.functional.binary_cross_entropy_with_logits
+        for rows in islice(self._batches(len(X)), steps or -(-len(X) // self.batch_size)):
+            self._optimiser.zero_grad()
+            value = loss(self.network_(X[rows]).squeeze(1), target[rows])
+            if value.ndim != 0:
+                raise ValueError(f"loss must give one number, got shape {tuple(value.shape)}")
+            value.backward()
+            self._optimiser.step()
+        if not all(torch.isfinite(weights).all() for weights in self.network_.parameters()):
+            raise ValueError(f"training diverged; lower learning_rate, now {self.learning_rate}")
+        return self
+
+    def _batches(self, n_rows):
+        """Row numbers of batch after batch, shuffled anew after each pass, without end."""
+        while True:
+            rows = self._rng.permutation(n_rows)
+            yield from np.split(rows, range(self.batch_size, n_rows, self.batch_size))
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_class = False
+        return tags
 
 
 def restore_base_rate(proba, trained_rate, true_rate):
@@ -990,154 +1138,6 @@ class FocalLoss:
         return f"FocalLoss(gamma={self.gamma}, alpha={self.alpha}, reduction={self.reduction!r})"
 
 
-class NetworkClassifier(ClassifierMixin, BaseEstimator):
-    """A small torch network with one hidden layer, whose loss can be replaced.
-
-    Parameters
-    ----------
-    loss : callable, optional
-        ``loss(logits, target)`` on float tensors of shape (batch,), giving a scalar. By default
-        binary cross-entropy.
-    hidden : int, default 32
-        Units in the hidden layer.
-    steps : int, default 200
-        Steps of the optimiser in `fit`, whatever the number of rows, so that methods that add
-        or remove rows are trained equally long. `partial_fit` makes one pass over its rows.
-    batch_size : int, default 256
-    learning_rate : float, default 0.005
-        Of the Adam optimiser.
-    random_state : int, numpy Generator or None
-
-    Attributes
-    ----------
-    classes_ : ndarray of shape (2,)
-    network_ : torch.nn.Sequential
-
-    Raises
-    ------
-    ValueError
-        When fitted, if a parameter is out of range, X or y do not fit, or training diverges.
-
-    References
-    ----------
-    Chapter 06, Algorithm-level methods.
-
-    Examples
-    --------
-    >>> from sklearn.pipeline import make_pipeline
-    >>> from sklearn.preprocessing import StandardScaler
-    >>> from mlsys_helpers.class_imbalance import FocalLoss, NetworkClassifier
-    >>> from mlsys_helpers.datasets import load_breast_cancer
-    >>> X, y = load_breast_cancer()
-    >>> network = NetworkClassifier(loss=FocalLoss(gamma=2), random_state=0)
-    >>> print(make_pipeline(StandardScaler(), network).fit(X, y).score(X, y) > 0.95)
-    True
-    """
-
-    def __init__(
-        self,
-        loss=None,
-        hidden=32,
-        steps=200,
-        batch_size=256,
-        learning_rate=0.005,
-        random_state=None,
-    ):
-        self.loss = loss
-        self.hidden = hidden
-        self.steps = steps
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.random_state = random_state
-
-    def fit(self, X, y):
-        """Train from scratch on X of shape (n, d) and labels y."""
-        _checks.whole_number(self.steps, "steps")
-        self._start(X, y)
-        return self._train(X, y, self.steps)
-
-    def partial_fit(self, X, y, classes=None):
-        """Train for one more pass; `classes` names both classes if the first y lacks one."""
-        if not hasattr(self, "network_"):
-            self._start(X, y, classes)
-        elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
-            raise ValueError(f"classes must stay {self.classes_.tolist()}, got {classes!r}")
-        return self._train(X, y, steps=None)
-
-    def predict_proba(self, X):
-        """Probabilities of both classes, shape (n, 2)."""
-        import torch
-
-        check_is_fitted(self)
-        X = validate_data(self, X, reset=False, dtype=np.float64)
-        with torch.no_grad():
-            positive = self.network_(torch.tensor(X)).squeeze(1).sigmoid().numpy()
-        return np.column_stack([1 - positive, positive])
-
-    def predict(self, X):
-        """The more probable class of each row."""
-        positive = self.predict_proba(X)[:, 1] >= 0.5
-        return self.classes_[positive.astype(int)]
-
-    def _start(self, X, y, classes=None):
-        import torch
-
-        X, y = validate_data(self, X, y, dtype=np.float64)
-        kind = type_of_target(y if classes is None else classes, raise_unknown=True)
-        if kind != "binary":
-            raise ValueError(
-                f"Only binary classification is supported. The type of the target is {kind}."
-            )
-        name = "y" if classes is None else "classes"
-        self.classes_ = _checks.classes(y if classes is None else np.asarray(classes), name)
-        _checks.whole_number(self.hidden, "hidden")
-        _checks.number(self.learning_rate, "learning_rate", low=0, open_low=True)
-        if self.loss is not None and (not callable(self.loss) or isinstance(self.loss, type)):
-            raise TypeError(f"loss must be a function of logits and target, got {self.loss!r}")
-        seed = int(_checks.generator(self.random_state).integers(2**31))
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            self.network_ = torch.nn.Sequential(
-                torch.nn.Linear(X.shape[1], self.hidden),
-                torch.nn.ReLU(),
-                torch.nn.Linear(self.hidden, 1),
-            ).double()  # in double precision the digits hold on other processors too
-        self._optimiser = torch.optim.Adam(self.network_.parameters(), lr=self.learning_rate)
-        self._rng = np.random.default_rng(seed)
-
-    def _train(self, X, y, steps):
-        """Take so many steps; by default, as many as one pass over the rows has batches."""
-        import torch
-
-        X, y = validate_data(self, X, y, dtype=np.float64, reset=False)
-        _checks.whole_number(self.batch_size, "batch_size")
-        if not np.isin(y, self.classes_).all():
-            raise ValueError(f"y must hold the classes {self.classes_.tolist()} only")
-        X, target = torch.tensor(X), torch.tensor((y == self.classes_[1]).astype(float))
-        loss = self.loss or torch.nn.functional.binary_cross_entropy_with_logits
-        for rows in islice(self._batches(len(X)), steps or -(-len(X) // self.batch_size)):
-            self._optimiser.zero_grad()
-            value = loss(self.network_(X[rows]).squeeze(1), target[rows])
-            if value.ndim != 0:
-                raise ValueError(f"loss must give one number, got shape {tuple(value.shape)}")
-            value.backward()
-            self._optimiser.step()
-        if not all(torch.isfinite(weights).all() for weights in self.network_.parameters()):
-            raise ValueError(f"training diverged; lower learning_rate, now {self.learning_rate}")
-        return self
-
-    def _batches(self, n_rows):
-        """Row numbers of batch after batch, shuffled anew after each pass, without end."""
-        while True:
-            rows = self._rng.permutation(n_rows)
-            yield from np.split(rows, range(self.batch_size, n_rows, self.batch_size))
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_class = False
-        return tags
-
-
 # --- All methods side by side ----------------------------------------------------------------
 
 
@@ -1212,52 +1212,21 @@ def compare_imbalance_methods(
         raise ValueError(f"X must be a table of shape (n, d), got shape {X.shape}")
     y = _checks.binary_labels(y, "y", len(X))
     _checks.whole_number(folds, "folds", low=2)
-    units, what = np.bincount(y).min(), "rows of each class"
     if groups is not None:
         groups = _checks.column(groups, "groups", len(y))
-        units, what = min(units, len(pd.unique(groups))), "groups, and rows of each class,"
-    if units < max(folds, 8):  # the threshold is chosen on a quarter of what a fold leaves
-        raise ValueError(f"folds={folds} needs at least {max(folds, 8)} {what} got {units}")
     seed = int(_checks.generator(random_state).integers(2**31))
 
-    def split(rows, n):
-        splitter = StratifiedKFold if groups is None else StratifiedGroupKFold
-        splitter = splitter(n, shuffle=True, random_state=seed)
-        own_groups = None if groups is None else groups[rows]
-        for first, second in splitter.split(rows, y[rows], own_groups):
-            if len(set(y[rows][first])) < 2 or len(set(y[rows][second])) < 2:
-                raise ValueError(f"folds={folds} leaves parts with one class only: too few rows")
-            yield rows[first], rows[second]
-
     scores = {name: [] for name in methods}
-    all_rows = np.arange(len(y))
-    for train, test in tqdm(split(all_rows, folds), "folds", folds, disable=not progress):
-        fit_rows, choose_rows = next(split(train, 4))
+    splits = _splits(y, groups, folds, seed)
+    for fit_rows, choose_rows, test_rows in tqdm(splits, "folds", folds, disable=not progress):
         for name, method in methods.items():
             model = _fit(method, _rows(X, fit_rows), y[fit_rows])
             p_choose = _positive(name, model, _rows(X, choose_rows))
-            p_test = _positive(name, model, _rows(X, test))
-            chosen = choose_threshold(y[choose_rows], p_choose)
-            scores[name].append(_scores(y[test], p_test, chosen))
-
+            p_test = _positive(name, model, _rows(X, test_rows))
+            threshold = choose_threshold(y[choose_rows], p_choose)
+            scores[name].append(_scores(y[test_rows], p_test, threshold))
     tables = {name: pd.DataFrame(rows) for name, rows in scores.items()}
-    baseline = next(iter(tables.values()))
-    result = []
-    for name, table in tables.items():
-        for metric in table:
-            difference = table[metric] - baseline[metric]
-            half = _corrected_half_width(difference, test_to_fit=1 / (0.75 * (folds - 1)))
-            result.append(
-                {
-                    "method": name,
-                    "metric": metric,
-                    "mean": table[metric].mean(),
-                    "difference": difference.mean(),
-                    "low": difference.mean() - half,
-                    "high": difference.mean() + half,
-                }
-            )
-    return pd.DataFrame(result)
+    return pd.DataFrame(_differences(tables, test_to_fit=1 / (0.75 * (folds - 1))))
 
 
 def plot_method_comparison(table, metric, ax=None):
@@ -1306,6 +1275,45 @@ def plot_method_comparison(table, metric, ax=None):
     ax.set_ylim(len(others) - 0.5, -0.5)  # the first method on top
     ax.set(xlabel=f'{metric} minus that of "{baseline}"', ylabel="")
     return ax
+
+
+def _splits(y, groups, folds, seed):
+    """For each fold the rows to fit to, to choose the threshold on, and to test on."""
+    units, what = np.bincount(y).min(), "rows of each class"
+    if groups is not None:
+        units, what = min(units, len(pd.unique(groups))), "groups, and rows of each class"
+    if units < max(folds, 8):  # the threshold is chosen on a quarter of what a fold leaves
+        raise ValueError(f"folds={folds} needs at least {max(folds, 8)} {what}, got {units}")
+
+    def split(rows, n):
+        splitter = StratifiedKFold if groups is None else StratifiedGroupKFold
+        splitter = splitter(n, shuffle=True, random_state=seed)
+        own_groups = None if groups is None else groups[rows]
+        for first, second in splitter.split(rows, y[rows], own_groups):
+            yield rows[first], rows[second]
+
+    for train, test in split(np.arange(len(y)), folds):
+        parts = (*next(split(train, 4)), test)
+        if any(len(set(y[part])) < 2 for part in parts):
+            raise ValueError(f"folds={folds} leaves a part with one class only: too few rows")
+        yield parts
+
+
+def _differences(tables, test_to_fit):
+    """A record for each method and metric: its mean, and its difference to the first method."""
+    baseline = next(iter(tables.values()))
+    for name, table in tables.items():
+        for metric in table:
+            difference = table[metric] - baseline[metric]
+            half = _corrected_half_width(difference, test_to_fit)
+            yield {
+                "method": name,
+                "metric": metric,
+                "mean": table[metric].mean(),
+                "difference": difference.mean(),
+                "low": difference.mean() - half,
+                "high": difference.mean() + half,
+            }
 
 
 def _scores(y_true, y_score, threshold):
