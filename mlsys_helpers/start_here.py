@@ -250,7 +250,7 @@ def _sections_by_helper(chapter, helpers):
         if cell["cell_type"] == "markdown":
             headings = re.findall(r"^##+ (.+)$", source, flags=re.MULTILINE)
             section = headings[-1] if headings else section
-        elif section and not source.startswith(("import", "from", "%")):
+        elif section:
             for helper in helpers:
                 if re.search(rf"\b{helper}\(", source):
                     found.setdefault(helper, section)
