@@ -4,7 +4,7 @@ In the order of the chapter: metrics and thresholds; data-level methods, which c
 rows; algorithm-level methods, which change the loss or the decision; all of them side by side.
 
 Throughout, 1 is the positive (rare) class, a row is predicted positive when its score is *at
-least* the threshold, and ``cost[i, j]`` is the cost of predicting class i when class j is true.
+least* the threshold (where two costs tie, class 0 is predicted), and ``cost[i, j]`` is the cost of predicting class i when class j is true.
 """
 
 from itertools import islice
@@ -133,9 +133,9 @@ def choose_threshold(y_true, y_score, objective="f1", *, at_least=None, cost=Non
     y_score : array-like of shape (n,)
         Finite scores; higher means more likely positive.
     objective : {"f1", "recall", "precision", "cost"}, default "f1"
-        "f1" maximises F1. "recall" takes the highest threshold whose recall is `at_least` so
-        much. "precision" takes the threshold of highest recall whose precision is `at_least` so
-        much. "cost" minimises the mean cost.
+        "f1" maximises F1. "recall" takes the highest threshold whose recall is at least
+        `at_least`. "precision" takes, of the thresholds whose precision is at least `at_least`,
+        the one of highest recall. "cost" minimises the mean cost.
     at_least : float in (0, 1], for "recall" and "precision" only
     cost : array-like of shape (2, 2), for "cost" only
         ``cost[i, j]``: cost of predicting i when j is true.
@@ -295,9 +295,8 @@ def plot_roc(y_true, y_score, ax=None, label=None, color="blue", threshold=None)
     if threshold is not None:
         _mark(ax, y_true, y_score, threshold, "false_positive_rate", "recall", color)
     if label:
-        middle = np.searchsorted(x, 0.35)
-        text = f"{label}: area {roc_auc_score(y_true, y_score):.2f}"
-        label_line(ax, x[middle], y[middle], text, color, xytext=(8, -12))
+        text = f"{label}: area {roc_auc_score(y_true, y_score):.3f}"
+        _name_curve(ax, text, color, y=0.06, step=0.08)
     ax.set(xlabel="false positive rate", ylabel="true positive rate = recall")
     percent_axis(ax, "x")
     percent_axis(ax, "y")
@@ -351,9 +350,8 @@ def plot_precision_recall(y_true, y_score, ax=None, label=None, color="blue", th
     if threshold is not None:
         _mark(ax, y_true, y_score, threshold, "recall", "precision", color)
     if label:
-        row = table.iloc[(table["recall"] - 0.35).abs().argmin()]
-        text = f"{label}: average {average_precision_score(y_true, y_score):.2f}"
-        label_line(ax, row["recall"], row["precision"], text, color, xytext=(8, 12))
+        text = f"{label}: average precision {average_precision_score(y_true, y_score):.3f}"
+        _name_curve(ax, text, color, y=0.94, step=-0.08)
     ax.set(xlabel="recall", ylabel="precision", ylim=(0, 1.02))
     percent_axis(ax, "x")
     percent_axis(ax, "y")
@@ -369,10 +367,17 @@ def _to_plot(y_true, y_score, color, threshold):
     return y_true, _checks.numbers(y_score, "y_score", len(y_true))
 
 
+def _name_curve(ax, text, color, y, step):
+    """Write a curve's name in the empty corner, above or below the names that are there."""
+    names = [other for other in ax.texts if other.get_ha() == "right"]
+    label_line(ax, 1, y + step * len(names), text, color, xytext=(0, 0), ha="right")
+
+
 def _mark(ax, y_true, y_score, threshold, x, y, color):
     point = threshold_table(y_true, y_score, [threshold]).iloc[0]
     ax.plot(point[x], point[y], "o", color=COLORS[color], markersize=9)
-    label_line(ax, point[x], point[y], f"threshold {threshold:.2g}", color, xytext=(10, 8))
+    label = label_line(ax, point[x], point[y], f"threshold {threshold:.2g}", color, xytext=(10, 2))
+    label.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 1})
 
 
 # --- Data-level methods ----------------------------------------------------------------------
@@ -527,10 +532,11 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
 
 
 def restore_base_rate(proba, trained_rate, true_rate):
-    """Undo what resampling did to the probabilities.
+    """Undo what random under- or oversampling did to the probabilities.
 
     A model trained where positives make up `trained_rate` of the rows believes in that rate.
     This moves its probabilities to the rate at which positives really come; their order stays.
+    It holds where each class's rows were drawn at random, not after SMOTE or Tomek links.
 
     Parameters
     ----------

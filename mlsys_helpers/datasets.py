@@ -1,4 +1,4 @@
-"""Every chapter's data: the flights that left New York City in 2013, and what describes them.
+"""Every chapter's data: the flights out of New York City in 2013, and what describes them.
 
 The tables ship with the course as Parquet files; nothing is downloaded. Each folder under
 ``datasets/`` holds a data card that tells source, licence, columns and units.
@@ -77,7 +77,7 @@ def _read(table):
 
 
 def load_flights():
-    """All 336,776 flights that left EWR, JFK and LGA in 2013.
+    """All 336,776 flights that were to leave EWR, JFK and LGA in 2013.
 
     Returns
     -------

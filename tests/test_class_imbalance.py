@@ -140,11 +140,11 @@ def test_the_plots_draw_what_the_metrics_say(rare):
     ax = ci.plot_roc(y, p, label="model", threshold=0.2)
     fpr, tpr, _ = metrics.roc_curve(y, p, drop_intermediate=False)
     assert np.allclose(np.transpose(ax.lines[1].get_data()), np.c_[fpr, tpr])
-    assert f"{metrics.roc_auc_score(y, p):.2f}" in "".join(t.get_text() for t in ax.texts)
+    assert f"{metrics.roc_auc_score(y, p):.3f}" in "".join(t.get_text() for t in ax.texts)
     assert ax.get_xlabel() and ax.get_ylabel()
 
     ax = ci.plot_precision_recall(y, p, ax=ax, label="model", threshold=0.2)
-    assert f"{metrics.average_precision_score(y, p):.2f}" in ax.texts[-1].get_text()
+    assert f"{metrics.average_precision_score(y, p):.3f}" in ax.texts[-1].get_text()
     assert ax.get_xlabel() == "recall"
 
 
