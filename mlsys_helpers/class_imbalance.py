@@ -4,7 +4,8 @@ In the order of the chapter: metrics and thresholds; data-level methods, which c
 rows; algorithm-level methods, which change the loss or the decision; all of them side by side.
 
 Throughout, 1 is the positive (rare) class, a row is predicted positive when its score is *at
-least* the threshold (where two costs tie, class 0 is predicted), and ``cost[i, j]`` is the cost of predicting class i when class j is true.
+least* the threshold (where two costs tie, class 0 is predicted), and ``cost[i, j]`` is the cost
+of predicting class i when class j is true.
 """
 
 from itertools import islice
