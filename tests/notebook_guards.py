@@ -31,7 +31,7 @@ FENCE = re.compile(r"^ *(`{3,}|~{3,})(\w*)[^\n]*\n(.*?)^ *\1 *$", re.M | re.S)
 # A tag of HTML (which `<Figure size …>` is too), a comment, or a whole style sheet.
 TAG = re.compile(r"<style.*?</style>|<!--.*?-->|</?[A-Za-z][^<>]*>", re.S)
 # Where an item of a list begins.
-LIST_MARK = r"^\s*(?:[-*+]|\d+[.)])\s"
+LIST_MARK = r"^\s*(?:[-*]|\d+[.)])\s"
 
 
 def _cells(nb, cell_type):
