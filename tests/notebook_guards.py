@@ -448,7 +448,7 @@ def has_the_parts(nb, name):
 DETAILS = re.compile(r"<details[^>]*>\s*<summary>(.*?)</summary>(.*?)</details>", re.S)
 
 
-def _exercises(nb):
+def checked_exercises(nb):
     """Yield each `check("name", target)` as (cell, name, target, what stands up to the next)."""
     checks = [
         (i, call.args[0].value, ast.unparse(call.args[1]))
@@ -465,7 +465,7 @@ def stubs(nb):
     """Exercise name → the code that defines what is checked, as committed, without the check."""
     return {
         name: _without_checks(cell)
-        for i, name, target, _ in _exercises(nb)
+        for i, name, target, _ in checked_exercises(nb)
         for cell in nb.cells[: i + 1]  # of two that define it, the one nearer to the check stays
         if cell.cell_type == "code" and target in _defined(cell)
     }
@@ -498,7 +498,7 @@ def solutions(nb):
     """Exercise name → the Python code of its Solution block."""
     return {
         name: textwrap.dedent(fence[3])
-        for _, name, _, below in _exercises(nb)
+        for _, name, _, below in checked_exercises(nb)
         for summary, text in DETAILS.findall(below)
         for fence in FENCE.finditer(text)
         if "Solution" in summary and fence[2] == "python"
@@ -507,7 +507,7 @@ def solutions(nb):
 
 def exercises_are_complete(nb, name):
     """At least three exercises, each with a stub, a check, a hint and a solution."""
-    exercises, stub, solution = list(_exercises(nb)), stubs(nb), solutions(nb)
+    exercises, stub, solution = list(checked_exercises(nb)), stubs(nb), solutions(nb)
     chapter = name.partition("_")[2]
     complaints = []
     if len({exercise for _, exercise, *_ in exercises}) < 3:

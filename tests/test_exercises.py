@@ -32,7 +32,7 @@ def notebook(exercise):
 def run(exercise, read):
     """Define the exercise's function from the code that `read` takes out of the notebook."""
     nb = notebook(exercise)
-    (target,) = {t for _, name, t, _ in notebook_guards._exercises(nb) if name == exercise}
+    (target,) = {t for _, name, t, _ in notebook_guards.checked_exercises(nb) if name == exercise}
     scope = {"np": np, "pd": pd}
     exec(read(nb)[exercise], scope)
     return scope[target]
@@ -66,7 +66,7 @@ def test_every_exercise_of_a_notebook_has_a_check_and_every_check_a_notebook():
     in_notebooks = set()
     for path in notebook_guards.NOTEBOOKS.glob("*.ipynb"):
         nb = nbformat.read(path, as_version=4)
-        in_notebooks |= {name for _, name, *_ in notebook_guards._exercises(nb)}
+        in_notebooks |= {name for _, name, *_ in notebook_guards.checked_exercises(nb)}
     assert in_notebooks == set(EXERCISES)
 
 
