@@ -123,7 +123,10 @@ def test_importing_the_package_is_light(tmp_path):
     assert not loaded & {"sklearn", "torch", "pandas", "numpy", "matplotlib"}
 
 
-@pytest.mark.parametrize("module", ["datasets", "plotting", "class_imbalance", "exercises"])
+MODULES = sorted(path.stem for path in (ROOT / "mlsys_helpers").glob("[a-z]*.py"))
+
+
+@pytest.mark.parametrize("module", [*MODULES, "exercises"])
 def test_no_module_loads_torch_before_it_is_used(module, tmp_path):
     code = f"import sys, mlsys_helpers.{module}; print('torch' in sys.modules)"
     assert fresh_python(code, tmp_path).strip() == "False"
