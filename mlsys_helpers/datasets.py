@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from sklearn.datasets import load_breast_cancer as _bundled_breast_cancer
+from sklearn.datasets import load_digits as _bundled_digits
+from sklearn.datasets import load_sample_image as _bundled_image
 
 from mlsys_helpers import _checks
 
@@ -21,6 +23,11 @@ __all__ = [
     "load_airports",
     "load_airlines",
     "load_flight_features",
+    "load_digits",
+    "load_photograph",
+    "load_docstrings",
+    "FEEDBACK_WORDS",
+    "make_feedback",
     "load_breast_cancer",
 ]
 
@@ -62,9 +69,9 @@ _INSTALLED = Path(__file__).parent / "_datasets"
 _FOLDER = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parents[1] / "datasets"
 
 
-def _read(table):
-    """One table of the flights data, refused by name where it is missing or damaged."""
-    path = _FOLDER / "flights" / f"{table}.parquet"
+def _read(table, folder="flights"):
+    """One table, of the flights data by default, refused where it is missing or damaged."""
+    path = _FOLDER / folder / f"{table}.parquet"
     advice = "get it back with `git checkout -- datasets`, or install the package again"
     sums = path.with_name("SHA256SUMS")
     for needed in (path, sums):
@@ -350,6 +357,189 @@ def _airport_features(flights, scheduled, known_at):
             ]
         )
     return features
+
+
+def load_digits():
+    """Images of 1,797 handwritten digits, 8 by 8 pixels, and which digit each one is.
+
+    Returns
+    -------
+    X : ndarray of shape (1797, 8, 8)
+        Darkness of each pixel, from 0 (paper) to 1 (ink), in steps of 1/16.
+    y : ndarray of 1797 integers
+        The digit, 0 to 9; 174 to 183 images of each.
+
+    References
+    ----------
+    Data card: ``datasets/digits/README.md``. E. Alpaydin and C. Kaynak, "Optical Recognition of
+    Handwritten Digits", UCI Machine Learning Repository (1998).
+
+    Examples
+    --------
+    >>> from mlsys_helpers.datasets import load_digits
+    >>> X, y = load_digits()
+    >>> print(X.shape, X.min(), X.max(), y[:5].tolist())
+    (1797, 8, 8) 0.0 1.0 [0, 1, 2, 3, 4]
+    """
+    bunch = _bundled_digits()
+    return bunch.images / 16, bunch.target
+
+
+def load_photograph(name="flower"):
+    """A colour photograph.
+
+    Parameters
+    ----------
+    name : {"flower", "china"}, default "flower"
+        A dahlia, or a Chinese palace.
+
+    Returns
+    -------
+    ndarray of shape (427, 640, 3)
+        Red, green and blue of each pixel, from 0 to 1.
+
+    Raises
+    ------
+    ValueError
+        If there is no such photograph.
+
+    References
+    ----------
+    Data card: ``datasets/photographs/README.md``.
+
+    Examples
+    --------
+    >>> from mlsys_helpers.datasets import load_photograph
+    >>> load_photograph("china").shape
+    (427, 640, 3)
+    """
+    _checks.one_of(name, "name", ("flower", "china"))
+    return _bundled_image(f"{name}.jpg") / 255
+
+
+def load_docstrings():
+    """15,825 sentences out of the docstrings of six Python libraries, and whose they are.
+
+    Returns
+    -------
+    DataFrame of shape (15825, 2)
+        ``sentence``, of 6 to 40 words without code or digits, each once; and ``library``:
+        networkx, numpy, pandas, scikit-learn, scipy or torch.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If the file is missing or damaged.
+
+    References
+    ----------
+    Data card: ``datasets/docstrings/README.md``.
+
+    Examples
+    --------
+    >>> from mlsys_helpers.datasets import load_docstrings
+    >>> load_docstrings()["library"].value_counts().loc[["scipy", "torch"]].tolist()
+    [4271, 1165]
+    """
+    return _read("docstrings", "docstrings")
+
+
+FEEDBACK_WORDS = {
+    "topic": {
+        "baggage": (
+            ("bag", "suitcase", "luggage", "trunk"),
+            ("carried", "unloaded", "weighed", "scanned"),
+            ("carousel", "belt", "conveyor", "scales"),
+        ),
+        "crew": (
+            ("crew", "staff", "steward", "attendant"),
+            ("trained", "briefed", "introduced", "thanked"),
+            ("door", "gate", "desk", "bridge"),
+        ),
+        "food": (
+            ("meal", "dinner", "lunch", "snack"),
+            ("cooked", "heated", "served", "seasoned"),
+            ("galley", "kitchen", "trolley", "oven"),
+        ),
+        "seating": (
+            ("seat", "chair", "recliner", "bench"),
+            ("reserved", "assigned", "upgraded", "swapped"),
+            ("window", "aisle", "bulkhead", "wing"),
+        ),
+    },
+    "mood": {
+        "praise": (("wonderful", "excellent", "lovely", "superb"),),
+        "complaint": (("dreadful", "terrible", "awful", "horrible"),),
+    },
+}
+_FEEDBACK_SENTENCES = (
+    "The {thing}, {deed} near the {place}, was {mood} {when}.",
+    "{when} the {thing} was {deed} at the {place}, and that was {mood}.",
+    "{mood} {thing}, {deed} by the {place} {when}.",
+    "{mood}! The {thing} was {deed} beside the {place} {when}.",
+)
+_FEEDBACK_WHEN = (
+    "today",
+    "this morning",
+    "on my flight",
+    "as always",
+    "on Monday",
+    "again",
+    "in Newark",
+    "last week",
+)
+
+
+def make_feedback(n=2_000, random_state=0):
+    """Generated sentences of passengers, with planted synonyms and two labels that are known.
+
+    They are generated because only then it is known, of any sentence and of any change to it,
+    what its label is: by the words of `FEEDBACK_WORDS`, and by nothing else.
+
+    Parameters
+    ----------
+    n : int, default 2000
+    random_state : int, numpy Generator or None
+
+    Returns
+    -------
+    DataFrame of n rows
+        ``text``, a sentence; ``topic``: baggage, crew, food or seating; ``mood``: praise or
+        complaint. Topic and mood are drawn independently. Of each group of synonyms in
+        `FEEDBACK_WORDS` one word is drawn with equal chance; words of praise and of complaint
+        stand in the same places.
+
+    Raises
+    ------
+    ValueError
+        If n is below 1, or random_state is no seed.
+
+    References
+    ----------
+    Data card: ``datasets/feedback/README.md``.
+
+    Examples
+    --------
+    >>> from mlsys_helpers.datasets import make_feedback
+    >>> print(make_feedback(3)["text"][0])
+    The recliner, assigned near the aisle, was dreadful today.
+    """
+    n = _checks.whole_number(n, "n")
+    rng = _checks.generator(random_state)
+    rows = []
+    for _ in range(n):
+        topic = rng.choice(list(FEEDBACK_WORDS["topic"]))
+        mood = rng.choice(list(FEEDBACK_WORDS["mood"]))
+        thing, deed, place = map(rng.choice, FEEDBACK_WORDS["topic"][topic])
+        text = rng.choice(_FEEDBACK_SENTENCES).format(
+            thing=thing,
+            deed=deed,
+            place=place,
+            mood=rng.choice(FEEDBACK_WORDS["mood"][mood][0]),
+            when=rng.choice(_FEEDBACK_WHEN),
+        )
+        rows.append((text[0].upper() + text[1:], str(topic), str(mood)))
+    return pd.DataFrame(rows, columns=["text", "topic", "mood"])
 
 
 def load_breast_cancer():
