@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.ndimage import gaussian_filter
 from sklearn.datasets import load_breast_cancer as _bundled_breast_cancer
 from sklearn.datasets import load_digits as _bundled_digits
 from sklearn.datasets import load_sample_image as _bundled_image
@@ -29,6 +30,7 @@ __all__ = [
     "FEEDBACK_WORDS",
     "make_feedback",
     "load_breast_cancer",
+    "load_ct_scans",
 ]
 
 FLIGHT_FEATURES = {
@@ -567,3 +569,175 @@ def load_breast_cancer():
     """
     bunch = _bundled_breast_cancer(as_frame=True)
     return bunch.data, (1 - bunch.target).rename("malignant")
+
+
+def load_ct_scans(patients=600, random_state=0):
+    """Generated scans of two hospitals, with a faint lesion and the trace of the scanner.
+
+    No real patient is in it. It is generated because the truth must be known: what belongs to
+    the disease, and what to the machine.
+
+    Parameters
+    ----------
+    patients : int, default 600
+        Patients of each hospital, at least 1; each is scanned twice.
+    random_state : int, numpy Generator or None, default 0
+
+    Returns
+    -------
+    scans : ndarray of shape (4 * patients, 24, 24), float32
+        Grey values without unit, mean about 0. The old scanner adds nothing. The advanced one
+        makes even rows of pixels 0.3 brighter and odd ones 0.3 darker, under noise of 1.
+    table : DataFrame of 4 * patients rows
+        ``patient``, ``hospital`` ("A" or "B"), ``visit`` (0, and 1 a week later), ``scanner``
+        ("old" or "advanced") and ``cancer`` (0 or 1, one half of the patients). Hospital A sends
+        96 % of its patients with cancer to the advanced scanner, and 4 % of the others; at
+        hospital B chance decides, scan by scan.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range.
+
+    References
+    ----------
+    Data card: ``datasets/ct_scans/README.md``. The story is that of C. Huyen, Designing Machine
+    Learning Systems (O'Reilly 2022), chapter 5.
+
+    Examples
+    --------
+    >>> from mlsys_helpers.datasets import load_ct_scans
+    >>> scans, table = load_ct_scans()
+    >>> print(scans.shape, table["patient"].nunique())
+    (2400, 24, 24) 1200
+    >>> advanced = table["scanner"] == "advanced"
+    >>> print(advanced.groupby([table["hospital"], table["cancer"]]).mean().round(1).tolist())
+    [0.0, 0.9, 0.5, 0.5]
+    """
+    _checks.whole_number(patients, "patients")
+    rng, size, everybody = _checks.generator(random_state), 24, 2 * patients
+    hospital = np.repeat(["A", "B"], patients)
+    cancer = (rng.random(everybody) < 0.5).astype(int)
+    at_a = rng.random(everybody) < np.where(cancer == 1, 0.96, 0.04)  # for both of their scans
+    at_b = rng.random((2, everybody)) < 0.5
+    advanced = np.where(hospital == "A", at_a, at_b)
+
+    body = gaussian_filter(rng.normal(size=(everybody, size, size)), (0, 2, 2))
+    body *= 0.5 / body.std()
+    y, x = np.mgrid[:size, :size]
+    centre_y, centre_x = rng.normal([[9], [15]], 1.5, (2, everybody))[..., None, None]
+    lesion = np.exp(-((y - centre_y) ** 2 + (x - centre_x) ** 2) / 8)
+    body += 0.7 * cancer[:, None, None] * lesion
+    stripes = np.where(y % 2 == 0, 0.3, -0.3)
+
+    scans = body + advanced[..., None, None] * stripes
+    scans = scans + rng.normal(size=scans.shape)  # shape: visits, patients, rows, columns
+    table = pd.DataFrame(
+        {
+            "patient": np.tile(np.arange(everybody), 2),
+            "hospital": np.tile(hospital, 2),
+            "visit": np.repeat([0, 1], everybody),
+            "scanner": np.where(advanced.ravel(), "advanced", "old"),
+            "cancer": np.tile(cancer, 2),
+        }
+    )
+    return scans.reshape(-1, size, size).astype(np.float32), table
+
+
+_POSTS = {
+    "complaint": (
+        "we have been waiting {n} hours at {airport}",
+        "{n} hours late and nobody tells us why",
+        "{n} hours in the queue and no end in sight",
+        "stuck at the gate since noon without any announcement",
+        "our connection is gone because of the delay",
+        "sleeping on the floor of {airport} tonight",
+        "the board has said delayed all evening",
+        "great, another evening at {airport}",
+        "who pays for the hotel we needed?",
+        "I want a refund for this flight",
+        "still no compensation after three emails",
+        "your voucher does not pay for a missed wedding",
+        "charged twice for the same seat",
+        "my suitcase never arrived in {dest}",
+        "the stroller came back in two pieces",
+        "an hour at the carousel and still no bag",
+        "the agent at the desk was {bad}",
+        "{bad} crew, they ignored us",
+        "the seat was {bad} and the toilet {bad}",
+        "no heating for the whole flight to {dest}",
+        "not even water on board",
+        "rebooked without being asked, onto a {bad} connection",
+    ),
+    "other": (
+        "the crew was {good}",
+        "{good} flight to {dest}, thank you",
+        "landed early in {dest}, {good} landing",
+        "boarding was quick and the gate agent {good}",
+        "a {good} seat with room for my legs",
+        "can I bring a {thing} on board?",
+        "what time does check-in open at {airport}?",
+        "is there wifi on the flight to {dest}?",
+        "how do I change my seat?",
+        "how do I get a refund for a ticket I did not use?",
+        "what is your rule on compensation?",
+        "off to {dest} for {n} days",
+        "{n} hours until {dest}, cannot wait",
+        "photo from the window somewhere over {dest}",
+        "first time in {dest} with the kids",
+        "my sister starts as a pilot today",
+        "back home from {dest}, what a week",
+        "does the lounge at {airport} have showers?",
+        "watching the planes at {airport} with a coffee",
+        "new paint on the old planes, I like it",
+    ),
+    "either": (
+        "flying {carrier} today",
+        "seat {n}C again",
+        "it is raining in {dest}",
+        "{airport} is crowded this morning",
+        "travelling with my parents and a {thing}",
+        "on the way to a meeting in {dest}",
+    ),
+    "hotel complaint": (
+        "the receptionist was {bad}",
+        "a {bad} room with a {bad} bathroom",
+        "breakfast was {bad} and cold",
+        "{bad} night, the neighbours sang",
+        "never again, {bad} and dear",
+    ),
+    "hotel other": (
+        "the receptionist was {good}",
+        "a {good} room with a view",
+        "breakfast was {good}, thank you",
+        "{good} stay, we will be back",
+        "a {good} garden and a {good} pool",
+    ),
+}
+_POST_WORDS = {
+    "bad": [
+        "rude",
+        "useless",
+        "filthy",
+        "awful",
+        "terrible",
+        "unhelpful",
+        "broken",
+        "dreadful",
+        "shabby",
+        "careless",
+    ],
+    "good": [
+        "friendly",
+        "lovely",
+        "spotless",
+        "smooth",
+        "helpful",
+        "excellent",
+        "wonderful",
+        "kind",
+        "perfect",
+        "calm",
+    ],
+    "thing": ["violin", "stroller", "surfboard", "cat", "tent", "cello", "bicycle", "drone"],
+}
