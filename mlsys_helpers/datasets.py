@@ -5,6 +5,7 @@ The tables ship with the course as Parquet files; nothing is downloaded. Each fo
 """
 
 import hashlib
+import re
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,7 @@ __all__ = [
     "make_feedback",
     "load_breast_cancer",
     "load_ct_scans",
+    "load_posts",
 ]
 
 FLIGHT_FEATURES = {
@@ -642,3 +644,191 @@ def load_ct_scans(patients=600, random_state=0):
         }
     )
     return scans.reshape(-1, size, size).astype(np.float32), table
+
+
+_POSTS = {
+    "complaint": (
+        "we have been waiting {n} hours at {airport}",
+        "{n} hours late and nobody tells us why",
+        "{n} hours in the queue and no end in sight",
+        "stuck at the gate since noon without any announcement",
+        "our connection is gone because of the delay",
+        "sleeping on the floor of {airport} tonight",
+        "the board has said delayed all evening",
+        "great, another evening at {airport}",
+        "who pays for the hotel we needed?",
+        "I want a refund for this flight",
+        "still no compensation after three emails",
+        "your voucher does not pay for a missed wedding",
+        "charged twice for the same seat",
+        "my suitcase never arrived in {dest}",
+        "the stroller came back in two pieces",
+        "an hour at the carousel and still no bag",
+        "the agent at the desk was {bad}",
+        "{bad} crew, they ignored us",
+        "the seat was {bad} and the toilet {bad}",
+        "no heating for the whole flight to {dest}",
+        "not even water on board",
+        "rebooked without being asked, onto a {bad} connection",
+    ),
+    "other": (
+        "the crew was {good}",
+        "{good} flight to {dest}, thank you",
+        "landed early in {dest}, {good} landing",
+        "boarding was quick and the gate agent {good}",
+        "a {good} seat with room for my legs",
+        "can I bring a {thing} on board?",
+        "what time does check-in open at {airport}?",
+        "is there wifi on the flight to {dest}?",
+        "how do I change my seat?",
+        "how do I get a refund for a ticket I did not use?",
+        "what is your rule on compensation?",
+        "off to {dest} for {n} days",
+        "{n} hours until {dest}, cannot wait",
+        "photo from the window somewhere over {dest}",
+        "first time in {dest} with the kids",
+        "my sister starts as a pilot today",
+        "back home from {dest}, what a week",
+        "does the lounge at {airport} have showers?",
+        "watching the planes at {airport} with a coffee",
+        "new paint on the old planes, I like it",
+    ),
+    "either": (
+        "flying {carrier} today",
+        "seat {n}C again",
+        "it is raining in {dest}",
+        "{airport} is crowded this morning",
+        "travelling with my parents and a {thing}",
+        "on the way to a meeting in {dest}",
+    ),
+    "hotel complaint": (
+        "the receptionist was {bad}",
+        "a {bad} room with a {bad} bathroom",
+        "breakfast was {bad} and cold",
+        "{bad} night, the neighbours sang",
+        "never again, {bad} and dear",
+    ),
+    "hotel other": (
+        "the receptionist was {good}",
+        "a {good} room with a view",
+        "breakfast was {good}, thank you",
+        "{good} stay, we will be back",
+        "a {good} garden and a {good} pool",
+    ),
+}
+_POST_WORDS = {
+    "bad": [
+        "rude",
+        "useless",
+        "filthy",
+        "awful",
+        "terrible",
+        "unhelpful",
+        "broken",
+        "dreadful",
+        "shabby",
+        "careless",
+    ],
+    "good": [
+        "friendly",
+        "lovely",
+        "spotless",
+        "smooth",
+        "helpful",
+        "excellent",
+        "wonderful",
+        "kind",
+        "perfect",
+        "calm",
+    ],
+    "thing": ["violin", "stroller", "surfboard", "cat", "tent", "cello", "bicycle", "drone"],
+}
+
+
+def load_posts(n_posts=6_000, kind="airline", random_state=0):
+    """Posts that passengers might have written, GENERATED, with their true labels.
+
+    Generated because a course on labels needs texts whose truth is known beyond dispute, and no
+    collection of real posts comes with that, or with leave to show what people wrote. The
+    flights that they are about are real rows of `load_flights`.
+
+    Parameters
+    ----------
+    n_posts : int, default 6000
+        At least 1.
+    kind : {"airline", "hotel"}, default "airline"
+        "hotel" gives reviews of hotels that share the praise and the blame with the posts, and
+        nothing else: something for another model to learn from. They have no flight.
+    random_state : int, numpy Generator or None, default 0
+
+    Returns
+    -------
+    DataFrame of n_posts rows
+        ``text``; ``channel`` (app, web or phone, dealt out at random); ``flight``, the row
+        number in `load_flights` of the flight that the author had booked, missing for two
+        authors in three; and the truth ``complaint``, 1 or 0. A passenger whose flight was over
+        an hour late or cancelled complains with probability 0.75, any other with 0.3. One
+        sentence in twelve is of the other class.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range.
+
+    References
+    ----------
+    Data card: ``datasets/posts/README.md``.
+
+    Examples
+    --------
+    >>> from mlsys_helpers.datasets import load_posts
+    >>> posts = load_posts()
+    >>> print(posts.shape, posts["complaint"].mean().round(2))
+    (6000, 4) 0.42
+    >>> print(posts["text"][2])
+    sleeping on the floor of JFK tonight
+    """
+    _checks.whole_number(n_posts, "n_posts")
+    _checks.one_of(kind, "kind", ("airline", "hotel"))
+    rng = _checks.generator(random_state)
+    flights = load_flights()
+    trouble = (flights["arr_delay"] > 60) | flights["dep_time"].isna()
+    chances = np.where(trouble, 3.0, 1.0)  # trouble makes people write
+    rows = rng.choice(len(flights), n_posts, p=chances / chances.sum())
+    complaint = (rng.random(n_posts) < np.where(trouble.iloc[rows], 0.75, 0.3)).astype(int)
+    booked = flights.iloc[rows][["origin", "dest", "carrier"]].itertuples(index=False)
+    texts = [
+        _post(kind, label, *flight, rng) for label, flight in zip(complaint, booked, strict=True)
+    ]
+    unknown = (rng.random(n_posts) < 2 / 3) | (kind == "hotel")
+    return pd.DataFrame(
+        {
+            "text": texts,
+            "channel": rng.choice(["app", "web", "phone"], n_posts),
+            "flight": pd.array(rows, dtype="Int64"),
+            "complaint": complaint,
+        }
+    ).assign(flight=lambda posts: posts["flight"].mask(unknown))
+
+
+def _post(kind, complains, origin, dest, carrier, rng):
+    """One to three sentences, the odd one of the other class, and words that tell nothing."""
+
+    def draw(options):
+        return options[rng.integers(len(options))]
+
+    filled = {"airport": origin, "dest": dest, "carrier": carrier}
+
+    def fill(slot):
+        if slot[1] == "n":
+            return str(rng.integers(2, 9))
+        return filled[slot[1]] if slot[1] in filled else draw(_POST_WORDS[slot[1]])
+
+    sentences = []
+    for _ in range(rng.integers(1, 4)):
+        of_complaint = complains != (rng.random() < 1 / 12)
+        pool = "complaint" if of_complaint else "other"
+        sentences.append(draw(_POSTS[pool if kind == "airline" else f"hotel {pool}"]))
+    if kind == "airline" and rng.random() < 0.5:
+        sentences.insert(rng.integers(len(sentences) + 1), draw(_POSTS["either"]))
+    return re.sub(r"\{(\w+)\}", fill, ". ".join(sentences)).replace("?.", "?")
