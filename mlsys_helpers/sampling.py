@@ -95,7 +95,7 @@ def snowball_sample(graph, seeds, waves, fan_out=None, random_state=None):
     ----------
     graph : networkx graph
         Of a directed graph, links are followed forwards.
-    seeds : iterable of nodes
+    seeds : node or iterable of nodes
         Where to begin; each must be in the graph.
     waves : int
         How many times the links are followed, at least 0.
@@ -132,7 +132,8 @@ def snowball_sample(graph, seeds, waves, fan_out=None, random_state=None):
     """
     if not hasattr(graph, "neighbors"):
         raise TypeError(f"graph must be a networkx graph, got {type(graph).__name__}")
-    seeds = [seeds] if isinstance(seeds, str) else list(seeds)
+    alone = isinstance(seeds, str) or not isinstance(seeds, Iterable)
+    seeds = [seeds] if alone else list(seeds)
     strange = [node for node in seeds if node not in graph]
     if strange or not seeds:
         raise ValueError(f"seeds must be nodes of the graph, got {strange or seeds}")

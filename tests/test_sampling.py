@@ -750,6 +750,7 @@ BAD_INPUT = {
     "no rows": (sp.convenience_sample, (0, 1), "n_rows must be"),
     "negative seed": (sp.convenience_sample, (5, 2, -1), "random_state"),
     "seed not in graph": (sp.snowball_sample, (PATH, [9], 1), r"seeds must be nodes.*\[9\]"),
+    "seed alone": (sp.snowball_sample, (PATH, 9, 1), r"seeds must be nodes.*\[9\]"),
     "no seeds": (sp.snowball_sample, (PATH, [], 1), "seeds must be nodes"),
     "negative waves": (sp.snowball_sample, (PATH, [0], -1), "waves must be"),
     "fan_out of 0": (sp.snowball_sample, (PATH, [0], 1, 0), "fan_out must be"),
