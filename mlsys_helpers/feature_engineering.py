@@ -40,7 +40,7 @@ __all__ = [
     "cross_features",
 ]
 
-MECHANISMS = ("MCAR", "MAR", "MNAR")
+_MECHANISMS = ("MCAR", "MAR", "MNAR")
 
 
 # --- Features by hand ------------------------------------------------------------------------
@@ -312,7 +312,7 @@ def make_missing(frame, column, mechanism, share=0.3, *, by=None, random_state=N
     5000.0 3300.0
     """
     _needs(frame, "frame", [column], "column")
-    _checks.one_of(mechanism, "mechanism", MECHANISMS)
+    _checks.one_of(mechanism, "mechanism", _MECHANISMS)
     _checks.number(share, "share", low=0, high=1)
     if (by is None) == (mechanism == "MAR"):
         needed = "is needed for" if by is None else "is of no use to"
@@ -339,7 +339,7 @@ def make_missing(frame, column, mechanism, share=0.3, *, by=None, random_state=N
     return gappy
 
 
-class LittleTest(NamedTuple):
+class _LittleTest(NamedTuple):
     """What `little_mcar_test` finds; the mean and covariance are those of maximum likelihood."""
 
     statistic: float
@@ -366,7 +366,7 @@ def little_mcar_test(frame, *, tolerance=1e-8, max_iterations=10_000):
 
     Returns
     -------
-    LittleTest
+    named tuple
         ``statistic`` is the sum over patterns j of n_j (m_j - μ_j)ᵀ Σ_j⁻¹ (m_j - μ_j), over
         the columns that the pattern has, with μ and Σ (divisor n) estimated by maximum
         likelihood under normality. ``df`` is the sum of the patterns' numbers of columns,
@@ -418,7 +418,7 @@ def little_mcar_test(frame, *, tolerance=1e-8, max_iterations=10_000):
     mu, sigma = _normal_by_em(known, n, mean, products, tolerance, max_iterations)
     off = np.where(known, mean - mu, 0)
     statistic = float((n * np.einsum("jp,jpq,jq->j", off, _inverse(sigma, known), off)).sum())
-    return LittleTest(
+    return _LittleTest(
         statistic,
         df,
         float(stats.chi2.sf(statistic, df)),
@@ -606,7 +606,7 @@ def _fill(values, gone, drawn):
 
 
 def imputation_bias(
-    frame, column, remedies, share=0.5, *, by, mechanisms=MECHANISMS, repeats=20, random_state=0
+    frame, column, remedies, share=0.5, *, by, mechanisms=_MECHANISMS, repeats=20, random_state=0
 ):
     """How far each remedy moves a column's mean and spread, under each mechanism.
 
