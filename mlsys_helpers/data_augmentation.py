@@ -84,11 +84,9 @@ def crop(image, keep, top=0.5, left=0.5):
     """
     image = _image(image)
     _checks.number(keep, "keep", low=0, high=1, open_low=True)
-    size, at = np.array(image.shape[:2]), []
-    for value, name in ((top, "top"), (left, "left")):
-        at.append(_checks.number(value, name, low=0, high=1))
+    at = np.array([_checks.number(top, "top", 0, 1), _checks.number(left, "left", 0, 1)])
     # Pixel i covers [i, i + 1); its centre, i + 1/2, is where the window is looked up.
-    start = np.array(at) * (1 - keep) * size
+    start = at * (1 - keep) * image.shape[:2]
     return _resample(image, np.eye(2) * keep, start + keep / 2 - 0.5, mode="nearest")
 
 
@@ -470,16 +468,9 @@ def augmentation_gain(table):
         gains = (wide[method] - wide[methods[0]]).groupby("size")
         accuracy = wide[method].groupby("size").mean()
         half = gains.sem() * stats.t.ppf(0.975, gains.count() - 1)
-        rows.append(
-            pd.DataFrame(
-                {
-                    "accuracy": accuracy,
-                    "gain": gains.mean(),
-                    "low": gains.mean() - half,
-                    "high": gains.mean() + half,
-                }
-            )
-        )
+        columns = {"accuracy": accuracy, "gain": gains.mean()}
+        columns |= {"low": gains.mean() - half, "high": gains.mean() + half}
+        rows.append(pd.DataFrame(columns))
     return pd.concat(rows, keys=methods[1:], names=["method"])
 
 
@@ -930,12 +921,12 @@ def _loss_gradient(model, X, y):
     """The slope of each row's cross-entropy in its pixels, in the shape of X."""
     if isinstance(model, LogisticRegression):
         check_is_fitted(model)
-        rows = X.reshape(len(X), -1)
         _known(y, model.classes_)
-        proba = model.predict_proba(rows)
+        proba = model.predict_proba(X.reshape(len(X), -1))
         error = proba - (y[:, None] == model.classes_)
-        weights = model.coef_ if len(model.coef_) > 1 else np.vstack([0 * model.coef_, model.coef_])
-        return (error @ weights).reshape(X.shape)
+        if len(model.coef_) == 1:  # two classes share one row of weights
+            error = error[:, 1:]
+        return (error @ model.coef_).reshape(X.shape)
     if isinstance(model, RobustNetwork):
         check_is_fitted(model)
         _known(y, model.classes_)
@@ -1290,22 +1281,18 @@ def _numeric(values, name):
     return array
 
 
-def _image(image):
-    image = _numeric(image, "image")
-    if image.ndim not in (2, 3):
+def _image(image, name="image", shape="(height, width", first=2):
+    """An image (of 2 dimensions, or 3 with its channels) or, with first=3, an array of them."""
+    image = _numeric(image, name)
+    if image.ndim not in (first, first + 1):
         raise ValueError(
-            f"image must have shape (height, width) or (height, width, channels), got {image.shape}"
+            f"{name} must have shape {shape}) or {shape}, channels), got {image.shape}"
         )
     return image
 
 
 def _images(X):
-    X = _numeric(X, "X")
-    if X.ndim not in (3, 4):
-        raise ValueError(
-            f"X must have shape (n, height, width) or (n, height, width, channels), got {X.shape}"
-        )
-    return X
+    return _image(X, "X", "(n, height, width", first=3)
 
 
 def _pixels(X, low, high):
