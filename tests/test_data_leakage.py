@@ -466,6 +466,15 @@ def test_text_gaps_and_times_must_agree():
     assert len(dl.near_duplicates(left, left.assign(empty=0.0))) == 0
 
 
+@pytest.mark.parametrize("size", [1e-300, 1e-5, 1, 1e15, 1e300])
+def test_numbers_of_any_size_are_compared_by_their_spread(size):
+    left = pd.DataFrame({"x": np.array([1.0, 2.0, 4.0]) * size, "constant": size})
+    right = pd.DataFrame({"x": np.array([2.001, 3.0, 4.0]) * size, "constant": size})
+    found = dl.near_duplicates(left, right)
+    assert found[["left", "right"]].values.tolist() == [[1, 0], [2, 2]]
+    assert (found["distance"] > 0).tolist() == [True, False]
+
+
 def test_categories_of_different_sets_are_compared_by_value():
     left = pd.DataFrame({"dest": pd.Categorical(["LAX", "BOS"])})
     right = pd.DataFrame({"dest": pd.Categorical(["SFO", "BOS"])})
@@ -620,7 +629,7 @@ def test_every_planted_leak_is_found_on_the_flights(flights):
         ("near-duplicates", "all features"): "high",
         ("groups", "tailnum"): "low",
     }
-    order = found["severity"].map(dl.SEVERITIES.index)
+    order = found["severity"].map(dl._SEVERITIES.index)
     assert order.is_monotonic_increasing
 
 
