@@ -268,6 +268,13 @@ class ArtifactRegistry:
         -------
         int
             The version: 1, or one more than the last of this name. None is overwritten.
+
+        Raises
+        ------
+        ValueError
+            If the name holds other characters.
+        TypeError
+            If model cannot give probabilities, or X_train is not a DataFrame.
         """
         if not isinstance(name, str) or not name.replace("-", "").replace("_", "").isalnum():
             raise ValueError(f"name must be of letters, digits, - and _, got {name!r}")
@@ -377,6 +384,8 @@ def model_service(registry, name, timeout=60):
     ------
     RuntimeError
         If the service does not come up; the message ends with what its process said.
+    TypeError, ValueError
+        If registry is not an ArtifactRegistry, or timeout is not above 0.
 
     Notes
     -----
@@ -646,6 +655,7 @@ def wait_probability(queries_per_hour, service_seconds, servers, longer_than=0.0
     load = _load(queries_per_hour, service_seconds)
     if np.ndim(load):
         raise ValueError(f"queries_per_hour must be one number, got {queries_per_hour!r}")
+    _checks.whole_number(servers, "servers")
     seconds = _checks.numbers(np.ravel(longer_than), "longer_than", low=0, high=np.inf)
     chance = erlang_c(load, servers) * np.exp(-(servers - load) * seconds / service_seconds)
     return float(chance[0]) if np.ndim(longer_than) == 0 else chance
@@ -692,6 +702,7 @@ def simulate_queue(
     """
     load = _load(queries_per_hour, service_seconds)
     _checks.number(queries_per_hour, "queries_per_hour", low=0, open_low=True)
+    _checks.whole_number(servers, "servers")
     _load_and_servers(load, servers)
     _checks.whole_number(n_queries, "n_queries")
     rng = _checks.generator(random_state)

@@ -519,6 +519,8 @@ def test_replicas_of_many_rates_are_those_of_each():
         (lambda: design.erlang_c(0.5, 0), "servers must be a whole number"),
         (lambda: design.wait_probability(1e6, 0.05, 10), "line would grow without end"),
         (lambda: design.wait_probability(1e6, 0.05, 16, -1), "longer_than"),
+        (lambda: design.wait_probability(1e6, 0.05, [16, 17]), "servers must be a whole number"),
+        (lambda: design.simulate_queue(1e6, 0.05, [16, 17]), "servers must be a whole number"),
         (lambda: design.wait_probability([1, 2], 0.05, 16), "queries_per_hour must be one number"),
         (lambda: design.wait_probability(1e6, 0, 16), "service_seconds"),
         (lambda: design.simulate_queue(0, 0.05, 1), "queries_per_hour must be a number above 0"),
