@@ -97,6 +97,7 @@ def test_the_share_of_premature_negatives_falls_to_0(flights):
     assert shares[0] == 1 and shares[-1] == 0
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 50), st.none() | st.integers(0, 50)), min_size=1),
     st.integers(1, 60),
@@ -204,6 +205,7 @@ def test_a_table_becomes_an_array_with_gaps_repeats_and_silent_annotators():
     assert votes.tolist() == [[0, 1, -1], [2, -1, -1]]
 
 
+@settings(deadline=None)
 @given(st_numpy.arrays(int, (6, 3, 2), elements=st.integers(-1, 3)))
 def test_table_and_array_are_the_same_votes(votes):
     if (votes == -1).all():
@@ -275,12 +277,13 @@ def test_em_is_that_of_the_paper_in_plain_loops():
     assert np.allclose(model.predict_proba(votes), proba, atol=1e-9)
 
 
-@settings(max_examples=60)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@settings(max_examples=60, deadline=None)
 @given(st_numpy.arrays(int, (25, 4, 2), elements=st.integers(-1, 2)))
 def test_the_log_likelihood_never_falls(votes):
     if (votes == -1).all():
         return
-    for estimator in (lb.DawidSkene(max_iter=3000, tol=1e-7), lb.LabelModel(tol=1e-7)):
+    for estimator in (lb.DawidSkene(max_iter=200), lb.LabelModel(max_iter=200)):
         model = estimator.fit(votes if isinstance(estimator, lb.DawidSkene) else _first(votes))
         assert (np.diff(model.log_likelihood_) > -1e-8).all()
         assert np.allclose(model.confusion_.sum(axis=2), 1)
@@ -466,6 +469,7 @@ def test_the_decorator_with_and_without_parentheses():
     assert votes.to_numpy().tolist() == [[-1, 0], [1, 0], [-1, 0], [1, 0]]
 
 
+@settings(deadline=None)
 @given(st_numpy.arrays(int, (12, 4), elements=st.integers(-1, 2)), st.integers(0, 2**32))
 def test_the_summary_by_brute_force(votes, seed):
     y = np.random.default_rng(seed).integers(-1, 3, size=12)
