@@ -202,7 +202,7 @@ def test_missing_checksums_are_named(copied):
 # --- Data cards
 
 
-@pytest.mark.parametrize("folder", ["flights", "breast_cancer"])
+@pytest.mark.parametrize("folder", sorted(path.name for path in datasets._FOLDER.iterdir()))
 def test_each_dataset_has_a_card(folder):
     card = (datasets._FOLDER / folder / "README.md").read_text(encoding="utf-8")
     for part in ("Source", "Licence", "How it was made", "What it is used for", "Columns"):
