@@ -520,7 +520,9 @@ def start_database(*, wait=5):
         process = Process(None, name="the database")
         return Database(f"sqlite:///{process.folder / 'data.db'}", process, wait)
     try:
-        connect_database(outside).connect().close()
+        engine = connect_database(outside)
+        engine.connect().close()
+        engine.dispose()
     except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
         words = str(getattr(error, "orig", error)).strip()
         raise ServerError(f"MLSYS_DATABASE_URL names no server that answers: {words}") from None
@@ -567,6 +569,7 @@ def _drop_schema(schema):
     engine = connect_database(os.environ["MLSYS_DATABASE_URL"], wait=_CLEANUP / 3)
     with engine.begin() as connection:
         connection.execute(sqlalchemy.schema.DropSchema(schema, cascade=True, if_exists=True))
+    engine.dispose()
 
 
 # --- The keeper ----------------------------------------------------------------------------------

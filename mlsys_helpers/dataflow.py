@@ -43,7 +43,6 @@ __all__ = [
     "SlidingWindow",
 ]
 
-MODES = ("database", "REST", "gRPC", "broker")
 GUARANTEES = ("at most once", "at least once", "effectively once")
 
 
@@ -224,16 +223,9 @@ def plot_flow(places, arrows, ax=None):
         line = {"arrowstyle": "-|>", "color": COLORS[color], "lw": 2, "shrinkA": gap[start]}
         line |= {"shrinkB": gap[end], "connectionstyle": f"arc3,rad={-bend}"}
         ax.annotate("", (x1, y1), (x0, y0), arrowprops=line)
-        above = x1 >= x0 or not bend
-        ax.annotate(
-            label,
-            ((x0 + x1) / 2, (y0 + y1) / 2),
-            xytext=(0, (18 if bend else 5) * (1 if above else -1)),
-            textcoords="offset points",
-            ha="center",
-            va="bottom" if above else "top",
-            fontsize=11,
-        )
+        shift = 13 if not bend else 26 if x1 > x0 else -26
+        middle, style = ((x0 + x1) / 2, (y0 + y1) / 2), {"ha": "center", "va": "center"}
+        ax.annotate(label, middle, (0, shift), textcoords="offset points", fontsize=11, **style)
     xs, ys, _ = zip(*places.values(), strict=True)
     ax.set(xlim=(min(xs) - 0.6, max(xs) + 0.6), ylim=(min(ys) - 0.6, max(ys) + 0.6))
     ax.set_axis_off()
@@ -562,12 +554,16 @@ def _through_broker(count, poll, timeout):
             yield send, lambda: subscriber.result(timeout)
 
 
-_THROUGH = dict(
-    zip(MODES, (_through_database, _through_rest, _through_grpc, _through_broker), strict=True)
-)
+_THROUGH = {
+    "database": _through_database,
+    "REST": _through_rest,
+    "gRPC": _through_grpc,
+    "broker": _through_broker,
+}
+MODES = tuple(_THROUGH)
 
 
-def measure_dataflow(mode, messages, *, poll=0.02, timeout=60):
+def measure_dataflow(mode, messages, *, pause=0, poll=0.02, timeout=60):
     """Pass messages from this process to another one, one by one, and time each.
 
     Parameters
@@ -576,6 +572,9 @@ def measure_dataflow(mode, messages, *, poll=0.02, timeout=60):
         The way; what it needs is started, and stopped again.
     messages : list of dict
         Each with the fields of `Flight`, as `flight_messages` makes them.
+    pause : float, default 0
+        Seconds between two messages. Without a pause they may queue up before the other process,
+        and the latency is for the most part their waiting.
     poll : float, default 0.02
         Seconds that the reader of a database sleeps when it found nothing new.
     timeout : float, default 60
@@ -609,6 +608,7 @@ def measure_dataflow(mode, messages, *, poll=0.02, timeout=60):
     True
     """
     _checks.one_of(mode, "mode", MODES)
+    _checks.number(pause, "pause", low=0)
     _checks.number(poll, "poll", low=0, open_low=True)
     _checks.number(timeout, "timeout", low=0, open_low=True)
     messages = _checked(messages)
@@ -618,6 +618,7 @@ def measure_dataflow(mode, messages, *, poll=0.02, timeout=60):
             start = time.perf_counter()  # one clock for all processes of a machine
             send(message)
             sent[message["number"]] = (start, time.perf_counter())
+            time.sleep(pause)
         got = pd.DataFrame(received(), columns=[*_FIELDS, "at", "receiver"])
     starts, ends = (got["number"].map({n: pair[i] for n, pair in sent.items()}) for i in (0, 1))
     return got.drop(columns="at").assign(

@@ -24,7 +24,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import sqlalchemy
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlsys_helpers import _servers, dataflow
@@ -550,6 +550,7 @@ def test_the_order_is_that_of_sending_and_not_of_the_numbers(messages):
         ({"messages": []}, "messages must be a list of at least one message"),
         ({"messages": "text"}, "messages must be a list"),
         ({"messages": [{"number": 1}]}, r"messages\[0\] is no flight: carrier: Field required"),
+        ({"pause": -1}, "pause must be a number at least 0"),
         ({"poll": 0}, "poll must be a number above 0"),
         ({"timeout": -1}, "timeout must be a number above 0"),
     ],
@@ -557,6 +558,12 @@ def test_the_order_is_that_of_sending_and_not_of_the_numbers(messages):
 def test_measure_dataflow_refuses(messages, change, complaint):
     with pytest.raises(ValueError, match=complaint):
         measure_dataflow(**({"mode": "REST", "messages": messages} | change))
+
+
+def test_a_pause_spreads_the_messages_out(messages):
+    got = measure_dataflow("gRPC", messages[:20], pause=0.02)
+    assert got["number"].tolist() == list(range(1, 21))
+    assert got["sent_s"].diff().dropna().min() >= 0.02
 
 
 def test_two_messages_of_one_number_are_refused(messages):
@@ -801,6 +808,7 @@ def test_a_buried_message_keeps_body_and_reason(broker, key):
     assert queue.counts() == {"waiting": 0, "pending": 0, "dead": 1}
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.lists(st.tuples(st.sampled_from(["take", "claim", "done"]), st.sampled_from("12"))))
 def test_whatever_the_workers_do_nothing_is_lost_and_nothing_done_comes_again(broker, steps):
     queue = WorkQueue(broker.client, broker.key(f"any:{uuid.uuid4()}"))
@@ -885,7 +893,7 @@ def test_the_counts_add_up_with_dead_letters_and_repetitions(broker, key, messag
     random.Random(1).shuffle(bodies)
     for body in bodies:
         queue.put(body)
-    workers = [start_worker(broker, key, name, batch=3) for name in "123"]
+    workers = [start_worker(broker, key, name, batch=3, idle=20) for name in "123"]
     tally = sum((Counter(worker.result()) for worker in workers), Counter())
     assert tally["handled"] == tally["skipped"] == 60 and tally["buried"] == len(bad)
     assert sum(tally[what] for what in ("handled", "skipped", "buried")) == len(bodies)
@@ -915,6 +923,7 @@ def test_map_reduce_counts_words():
     assert map_reduce([], lambda record: [], lambda key, values: 0) == {}
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(-9, 9)), min_size=1))
 def test_map_reduce_is_groupby(records):
     ours = map_reduce(
@@ -982,6 +991,7 @@ def rolling(times, values, width, aggregate):
     return getattr(series.rolling(f"{width}s"), aggregate)().tolist()
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(events, st.integers(1, 50), st.sampled_from(AGGREGATES))
 def test_a_sliding_window_is_pandas_rolling(pairs, width, aggregate):
     pairs = sorted(pairs, key=lambda pair: pair[0])
@@ -994,6 +1004,7 @@ def test_a_sliding_window_is_pandas_rolling(pairs, width, aggregate):
     assert window.late == 0
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(events, st.integers(1, 50), st.sampled_from(AGGREGATES))
 def test_a_tumbling_window_is_groupby(pairs, width, aggregate):
     pairs = sorted(pairs, key=lambda pair: pair[0])
@@ -1009,6 +1020,7 @@ def test_a_tumbling_window_is_groupby(pairs, width, aggregate):
     assert len(window) == 0
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(events, st.integers(1, 50), st.integers(0, 30), st.randoms(use_true_random=False))
 def test_events_within_the_lateness_all_count(pairs, width, lateness, rng):
     """Each comes at most `lateness` after a later one: then the order makes no difference."""
@@ -1025,6 +1037,7 @@ def test_events_within_the_lateness_all_count(pairs, width, lateness, rng):
     assert sliding.value(at) == frame["value"][frame["at"] > at - width].sum()
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(events, st.integers(1, 50), st.integers(0, 30))
 def test_every_event_is_counted_or_late_whatever_the_order(pairs, width, lateness):
     for kind in (TumblingWindow, SlidingWindow):
