@@ -264,14 +264,17 @@ def start_app(app, *, port=0, timeout=20):
     ServerError
         If the port is in use, or the application does not come up.
     """
-    server = start_function(_serve_app, app, port, name=f"the service {app}", ready=_announced_port,
-                            timeout=timeout)  # fmt: skip
+    name = f"the service {app}"
+    return start_service(_serve_app, app, port, name=name, timeout=timeout)
+
+
+def start_service(function, *args, name, timeout=20):
+    """Run a function that ends in `serve` in a process of its own; its address is in ``url``."""
+    server = start_function(
+        function, *args, name=name, ready=lambda process: process.announced, timeout=timeout
+    )
     server.url = f"http://{HOST}:{server.announced}"
     return server
-
-
-def _announced_port(process):
-    return process.announced
 
 
 def bind(port):
@@ -287,13 +290,20 @@ def bind(port):
 
 
 def _serve_app(app, port):
+    module, _, name = app.partition(":")
+    serve(getattr(importlib.import_module(module), name), port)
+
+
+def serve(app, port=0):
+    """In the new process: answer on this port until the process is ended, and announce the port.
+
+    `app` is a FastAPI application, or a function that makes one.
+    """
     import uvicorn
 
-    module, _, name = app.partition(":")
-    made = getattr(importlib.import_module(module), name)
     listener = bind(port)
-    factory = not hasattr(made, "router")  # a function that makes the application
-    config = uvicorn.Config(made, factory=factory, log_level="warning", lifespan="on")
+    factory = not hasattr(app, "router")
+    config = uvicorn.Config(app, factory=factory, log_level="warning", lifespan="on")
     server = uvicorn.Server(config)
 
     def up():
@@ -304,7 +314,7 @@ def _serve_app(app, port):
     threading.Thread(target=up, daemon=True).start()
     server.run(sockets=[listener])
     if not server.started:
-        sys.exit(f"the application {app} did not start")
+        sys.exit("the application did not start")
 
 
 # --- Stores --------------------------------------------------------------------------------------
@@ -586,8 +596,8 @@ def _keep():
     os.mkdir(folder, 0o700)
     child, failed = None, 0
     try:
-        _write("arguments", json.dumps(order["arguments"]), folder)
         if order["command"]:
+            _write("arguments", json.dumps(order["arguments"]), folder)
             child, watch = _start(order["command"], folder)
         print(f"started {child.pid if child else 0}", flush=True)
         for line in sys.stdin:

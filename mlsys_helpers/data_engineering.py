@@ -11,9 +11,6 @@ import io
 import json
 import re
 import shutil
-import subprocess
-import sys
-import tempfile
 import time
 import warnings
 from collections.abc import Mapping
@@ -31,7 +28,7 @@ import pyarrow.json
 import pyarrow.parquet
 from tqdm.auto import tqdm
 
-from mlsys_helpers import _checks, datasets
+from mlsys_helpers import _checks, _servers, datasets
 from mlsys_helpers.plotting import COLORS, get_axes, percent_axis
 
 with warnings.catch_warnings():  # pandera looks for PySpark, which warns about pandas 3
@@ -63,8 +60,8 @@ __all__ = [
 class ScratchFolder:
     """A temporary folder that is gone when the process is, even if the process is killed.
 
-    A small guard process waits at a pipe. Whatever ends this process, the operating system closes
-    its end of the pipe; the guard then removes the folder, and ends.
+    A small process, its keeper, waits at a pipe. Whatever ends this process, the operating system
+    closes its end of the pipe; the keeper then removes the folder, and ends.
 
     Attributes
     ----------
@@ -74,7 +71,7 @@ class ScratchFolder:
     Raises
     ------
     OSError
-        If the folder or the guard cannot be made; nothing is left behind then.
+        If the keeper cannot be started; nothing is left behind then.
 
     References
     ----------
@@ -90,23 +87,12 @@ class ScratchFolder:
     """
 
     def __init__(self):
-        self.path = Path(tempfile.mkdtemp(prefix="mlsys-"))
-        code = "import shutil, sys; sys.stdin.read(); shutil.rmtree(sys.argv[1], True)"
-        try:
-            self._guard = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", code, str(self.path)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,  # what interrupts this process does not reach the guard
-            )
-        except OSError:
-            self.path.rmdir()
-            raise
+        self._keeper = _servers.Process(None, name="the keeper of the folder")
+        self.path = self._keeper.folder
 
     def close(self):
-        """Remove the folder and end the guard; a second time does nothing."""
-        self._guard.communicate()
+        """Remove the folder and end its keeper; a second time does nothing."""
+        self._keeper.stop()
 
     def __enter__(self):
         return self

@@ -12,10 +12,6 @@ import hashlib
 import heapq
 import json
 import os
-import subprocess
-import sys
-import tempfile
-import threading
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,7 +21,7 @@ import pandas as pd
 from matplotlib.ticker import EngFormatter
 from scipy import stats
 
-from mlsys_helpers import _checks
+from mlsys_helpers import _checks, _servers
 from mlsys_helpers.plotting import COLORS, get_axes, label_line
 
 __all__ = [
@@ -415,37 +411,15 @@ def model_service(registry, name, timeout=60):
     if not isinstance(registry, ArtifactRegistry):
         raise TypeError(f"registry must be an ArtifactRegistry, got {type(registry).__name__}")
     _checks.number(timeout, "timeout", low=0, open_low=True)
-    code = "import sys; from mlsys_helpers.ml_system_design import _serve; _serve(*sys.argv[1:])"
-    command = [sys.executable, "-c", code, str(registry.folder.resolve()), str(name)]
-    pipe = subprocess.PIPE
-    with (
-        tempfile.TemporaryFile() as said,
-        subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=said) as process,
-    ):
-        deadline = threading.Timer(timeout, process.kill)
-        deadline.start()
-        try:
-            port = process.stdout.readline().strip()  # empty if the process ended
-            deadline.cancel()
-            if not port:
-                process.wait()
-                said.seek(0)
-                reason = said.read().decode(errors="replace").strip() or "nothing"
-                raise RuntimeError(
-                    f"the service of {name!r} did not come up within {timeout} s; it said: "
-                    + reason.splitlines()[-1]
-                )
-            yield f"http://127.0.0.1:{int(port)}"
-        finally:
-            deadline.cancel()
-            process.kill()
+    folder = str(registry.folder.resolve())
+    with _servers.start_service(
+        _serve, folder, name, name=f"the service of {name!r}", timeout=timeout
+    ) as process:
+        yield process.url
 
 
 def _serve(folder, name):
-    """What the other process runs: answer from the artifact until the parent is gone."""
-    import socket
-
-    import uvicorn
+    """What the other process runs: answer from the artifact."""
     from fastapi import FastAPI, HTTPException
 
     artifact = ArtifactRegistry(folder)._load(name)
@@ -460,14 +434,7 @@ def _serve(folder, name):
         except ValueError as error:
             raise HTTPException(422, str(error)) from None
 
-    def leave_with_parent():
-        sys.stdin.buffer.read()  # returns when the parent's end of the pipe is closed
-        os._exit(0)
-
-    threading.Thread(target=leave_with_parent, daemon=True).start()
-    listener = socket.create_server(("127.0.0.1", 0))
-    print(listener.getsockname()[1], flush=True)
-    uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listener])
+    _servers.serve(app)
 
 
 # --- Reliability: faults that raise nothing --------------------------------------------------

@@ -67,7 +67,7 @@ def test_the_folder_is_there_and_then_gone():
         (folder.path / "deep" / "down" / "file").write_text("x")
         assert folder.path.parent == Path(tempfile.gettempdir())
     assert not folder.path.exists()
-    assert folder._guard.returncode == 0
+    assert folder._keeper._keeper.poll() == 0  # the process that watched it has ended, too
     folder.close()  # a second time does nothing
 
 
@@ -78,7 +78,7 @@ def test_the_folder_is_gone_after_an_error():
     assert not folder.path.exists()
 
 
-def test_nothing_is_left_where_the_guard_cannot_start(monkeypatch, tmp_path):
+def test_nothing_is_left_where_the_keeper_cannot_start(monkeypatch, tmp_path):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(sys, "executable", str(tmp_path / "no-python"))
     with pytest.raises(OSError):
