@@ -33,6 +33,7 @@ __all__ = [
     "load_breast_cancer",
     "load_ct_scans",
     "load_posts",
+    "make_feed",
 ]
 
 FLIGHT_FEATURES = {
@@ -832,3 +833,71 @@ def _post(kind, complains, origin, dest, carrier, rng):
     if kind == "airline" and rng.random() < 0.5:
         sentences.insert(rng.integers(len(sentences) + 1), draw(_POSTS["either"]))
     return re.sub(r"\{(\w+)\}", fill, ". ".join(sentences)).replace("?.", "?")
+
+
+def make_feed(n_posts=6_000, random_state=0):
+    """Generated posts of a news feed, whose true quality and true engagement are known.
+
+    No real post is in it. It is generated because nobody knows the true quality of a real one,
+    and only against the truth can two ways of ranking be compared.
+
+    Parameters
+    ----------
+    n_posts : int, default 6000
+        At least 1.
+    random_state : int, numpy Generator or None, default 0
+
+    Returns
+    -------
+    X : DataFrame of shape (n_posts, 6)
+        What a model may look at, all in standard units (mean 0, standard deviation 1):
+        ``sources``, ``author_years``, ``outrage``, ``novelty``, ``links`` and ``capitals``.
+    posts : DataFrame of n_posts rows
+        The truth, ``true_quality`` and ``true_engagement``, both from 0 to 1; what was seen of
+        it: ``quality``, a rating with an error of 0.15, and ``engagement``, the share of 50
+        viewers who clicked; and ``spam`` and ``extreme``, 0 or 1. Sources make for quality,
+        outrage for clicks and against quality. Extreme posts are clicked more than others of
+        their kind, spam less.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range.
+
+    References
+    ----------
+    Data card: ``datasets/feed/README.md``.
+
+    Examples
+    --------
+    >>> from mlsys_helpers.datasets import make_feed
+    >>> X, posts = make_feed()
+    >>> print(X.shape, posts[["spam", "extreme"]].mean().round(2).tolist())
+    (6000, 6) [0.1, 0.08]
+    """
+    _checks.whole_number(n_posts, "n_posts")
+    rng = _checks.generator(random_state)
+    columns = ["sources", "author_years", "outrage", "novelty", "links", "capitals"]
+    X = pd.DataFrame(rng.normal(size=(n_posts, 6)), columns=columns)
+
+    def chance(intercept, **slopes):
+        logit = intercept + sum(slope * X[name] for name, slope in slopes.items())
+        return 1 / (1 + np.exp(-logit))
+
+    spam = rng.random(n_posts) < chance(-4.2, links=1.8, capitals=1.6, author_years=-0.8)
+    extreme = rng.random(n_posts) < chance(-4.4, outrage=2.2, capitals=0.8)
+    quality = chance(0.2, sources=0.8, author_years=0.4, outrage=-0.5)
+    quality = np.where(spam, 0.3 * quality, quality)
+    clicks = chance(-1.4, outrage=0.7, novelty=0.5, sources=-0.2)
+    clicks = np.where(spam, 0.5 * clicks, np.where(extreme, (1 + clicks) / 2, clicks))
+    posts = pd.DataFrame(
+        {
+            "true_quality": quality,
+            "true_engagement": clicks,
+            "quality": quality + rng.normal(scale=0.15, size=n_posts),
+            "engagement": rng.binomial(50, clicks) / 50,
+            "spam": spam.astype(int),
+            "extreme": extreme.astype(int),
+        }
+    )
+    return X, posts
