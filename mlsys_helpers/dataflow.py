@@ -11,6 +11,7 @@ import bisect
 import json
 import math
 import os
+import sys
 import time
 import warnings
 from collections import Counter, defaultdict
@@ -340,8 +341,6 @@ def start_rest(*, port=0, timeout=20):
 
 def _grpc_modules():
     """The classes that gRPC makes of the contract in ``dataflow.proto``."""
-    import sys
-
     import grpc
 
     folder = str(Path(__file__).parent)  # where the compiler looks for the file
@@ -975,6 +974,9 @@ def spark_session():
     5050
     """
     os.environ.setdefault("RUST_LOG", "error")  # Sail's engine reports every start otherwise
+    # pyspark takes a process whose main module has no file (`python -c`, a test worker) for a run
+    # of its own doctests, and looks for an installed Spark.
+    vars(sys.modules["__main__"]).setdefault("__file__", None)
     from pyspark.sql import SparkSession
 
     with ExitStack() as stack:

@@ -968,6 +968,15 @@ def test_three_engines_one_answer(flights):
     assert by_hand == pytest.approx(by_pandas, rel=1e-9)
 
 
+def test_spark_runs_where_the_main_module_has_no_file():
+    code = """
+from mlsys_helpers.dataflow import spark_session
+with spark_session() as spark:
+    print(spark.range(7).count())"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert run.stdout.strip() == "7", run.stderr
+
+
 def test_spark_remote_names_the_cluster(flights, monkeypatch):
     """A second server stands for the cluster; the session must speak to that one."""
     from pysail.spark import SparkConnectServer
