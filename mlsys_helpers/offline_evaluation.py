@@ -40,7 +40,6 @@ __all__ = [
     "conformal_sets",
     "slice_report",
     "find_slices",
-    "SimpsonCheck",
     "simpson_check",
 ]
 
@@ -65,7 +64,8 @@ def _probabilities(proba, name, n_rows=None, n_classes=None):
     if not fits:
         raise ValueError(f"{name} must have shape {wanted}, got {proba.shape}")
     if not ((proba >= -1e-9) & (proba <= 1 + 1e-9)).all():  # NaN is neither
-        raise ValueError(f"{name} must lie in [0, 1], got {_first_outside(proba)}")
+        outside = proba[~((proba >= 0) & (proba <= 1))][0]
+        raise ValueError(f"{name} must lie in [0, 1], got {outside:.4g}")
     total = proba.sum(axis=1)
     if not np.allclose(total, 1, rtol=0, atol=1e-5):
         worst = total[np.abs(total - 1).argmax()]
@@ -73,35 +73,23 @@ def _probabilities(proba, name, n_rows=None, n_classes=None):
     return proba
 
 
-def _first_outside(proba):
-    return f"{proba[~((proba >= 0) & (proba <= 1))][0]:.4g}"
-
-
 def _model_probabilities(model, X, name):
     """What predict_proba answers, checked against the rows and the classes of the model."""
-    classes = getattr(model, "classes_", None)
-    n_classes = 2 if classes is None else len(classes)
-    name = f"{name}.predict_proba(X)"
     answer = np.asarray(model.predict_proba(X))
-    if classes is None and answer.ndim == 2:
-        n_classes = answer.shape[1]
-    return _probabilities(answer, name, len(X), n_classes)
+    n_classes = len(getattr(model, "classes_", answer[:1].ravel()))  # unknown: as many as columns
+    return _probabilities(answer, f"{name}.predict_proba(X)", len(X), max(n_classes, 2))
 
 
 def _check_model(model, name):
-    if isinstance(model, type) or not (hasattr(model, "predict") or _has_proba(model)):
+    if isinstance(model, type) or not any(hasattr(model, m) for m in ("predict", "predict_proba")):
         raise TypeError(f"{name} must have predict or predict_proba, got {model!r}")
-
-
-def _has_proba(model):
-    return hasattr(model, "predict_proba")
 
 
 def _labels_or_risk(model, X, name, metric):
     """Labels 0 and 1 for a metric of labels, else the probability of class 1."""
     if metric in _LABEL_METRICS and hasattr(model, "predict"):
         return _checks.binary_labels(model.predict(X), f"{name}.predict(X)", len(X), both=False)
-    if not _has_proba(model):
+    if not hasattr(model, "predict_proba"):
         raise TypeError(f"{name} must have predict_proba for the metric {metric!r}")
     classes = list(getattr(model, "classes_", (0, 1)))
     if classes != [0, 1]:
@@ -359,8 +347,7 @@ def baseline_report(
     _checks.number(price_per_hour, "price_per_hour", low=0)
     _checks.whole_number(calls, "calls")
     fees = {} if fees is None else dict(fees)
-    unknown = [name for name in (*fees, *([] if existing is None else [existing]))]
-    for name in unknown:
+    for name in (*fees, *([] if existing is None else [existing])):
         if name not in models:
             raise ValueError(f"existing and fees must name models, got {name!r}")
     parts, rows = {}, {}
@@ -792,7 +779,7 @@ def _behaviour(kind, name, model, X, variants, argument, sign, tolerance, allowe
 
 def _outputs(model, X, one_column):
     """Probabilities (n, k), numbers (n,) or labels (n,); one_column: class 1, or numbers."""
-    if _has_proba(model):
+    if hasattr(model, "predict_proba"):
         proba = _model_probabilities(model, X, "model")
         if not one_column:
             return proba
@@ -1184,7 +1171,9 @@ def plot_risk_coverage(y_true, proba, ax=None, label=None, color="blue"):
     ax = get_axes(ax)
     ax.plot(table["coverage"], table["risk"], color=COLORS[color])
     if label:
-        label_line(ax, 1, table["risk"].iloc[-1], label, color, xytext=(-4, 8), ha="right")
+        label_line(ax, 1, table["risk"].iloc[-1], label, color)
+        ax.set_xlim(-0.02, 1.25)
+        ax.set_xticks(np.arange(0, 1.1, 0.2))
     ax.set(xlabel="coverage: share of rows answered", ylabel="risk: share of answers wrong")
     percent_axis(ax, "x")
     percent_axis(ax, "y", decimals=1)
@@ -1498,36 +1487,7 @@ def _against_the_rest(loss, mask, groups):
 # --- Simpson's paradox -----------------------------------------------------------------------
 
 
-class SimpsonCheck(NamedTuple):
-    """What `simpson_check` finds.
-
-    Attributes
-    ----------
-    table : DataFrame
-        A row for each stratum, then "all": rows and rate of each of the two groups, and the
-        ``difference`` of the rates, first minus second.
-    reversed_strata : list
-        Strata whose difference has another sign than that of all rows.
-    compared : int
-        Strata in which both groups occur.
-    crude_odds_ratio : float
-        Of the first group against the second, strata ignored.
-    pooled_odds_ratio : float
-        The same within the strata (Mantel–Haenszel).
-    verdict : str
-        "reversed in all strata", "reversed in k of m strata" or "not reversed".
-
-    References
-    ----------
-    Chapter 14, Slice-based Evaluation.
-
-    Examples
-    --------
-    >>> from mlsys_helpers.offline_evaluation import SimpsonCheck
-    >>> SimpsonCheck._fields[-1]
-    'verdict'
-    """
-
+class _SimpsonCheck(NamedTuple):
     table: pd.DataFrame
     reversed_strata: list
     compared: int
@@ -1554,9 +1514,14 @@ def simpson_check(frame, outcome, group, stratum, count=None):
 
     Returns
     -------
-    SimpsonCheck
-        A stratum in which one group does not occur compares nothing: its difference is NaN.
-        An odds ratio that divides by zero is infinite, or NaN for 0 / 0.
+    named tuple
+        ``table``, a row for each stratum, then "all": cases and rate of either group, and the
+        ``difference`` of the rates, first minus second, which is NaN where one does not occur;
+        ``reversed_strata``, those whose difference has the other sign than that of all;
+        ``compared``, the number of strata with both groups; ``crude_odds_ratio`` of the first
+        group against the second, and ``pooled_odds_ratio`` within the strata (Mantel–Haenszel),
+        infinite where they divide by zero, NaN for 0 / 0; ``verdict``, "reversed in all
+        strata", "reversed in k of m strata" or "not reversed".
 
     Raises
     ------
@@ -1619,7 +1584,7 @@ def simpson_check(frame, outcome, group, stratum, count=None):
     verdict = f"reversed in {len(turned)} of {compared} strata" if turned else "not reversed"
     if len(turned) == compared:
         verdict = "reversed in all strata"
-    return SimpsonCheck(table, turned, compared, crude, pooled, verdict)
+    return _SimpsonCheck(table, turned, compared, crude, pooled, verdict)
 
 
 def _rates(n, hits, strata, sides):
