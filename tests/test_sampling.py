@@ -919,6 +919,16 @@ def _head_of_strata(strata, counts, rng):
     return np.concatenate(rows), np.concatenate(chances)
 
 
+def _block_of_strata(strata, counts, rng):
+    rows, inclusion = [], []
+    for label, count in counts.items():
+        members = np.flatnonzero(strata == label)
+        start = rng.integers(len(members))
+        rows.append(np.roll(members, -start)[:count])
+        inclusion.append(np.full(count, count / len(members)))
+    return np.concatenate(rows), np.concatenate(inclusion)
+
+
 def _simple_instead(strata, counts, rng):
     n = sum(counts.values())
     return np.arange(len(strata))[-n:], np.full(n, n / len(strata))
@@ -965,6 +975,7 @@ WRONG_ANSWERS = {
         (_draw_strata(inclusion=lambda count, members, total: 7 / total), "its own"),
         (_draw_strata(inclusion=lambda count, members, total: count / total), "over the rows it"),
         (_head_of_strata, "never drawn"),
+        (_block_of_strata, "equally likely"),
         (lambda strata, counts, rng: _draw_strata()(strata, counts, rng)[0], "two arrays"),
     ],
     "estimated_mean": [
@@ -985,6 +996,10 @@ WRONG_ANSWERS = {
             "not to the variance",
         ),
         (lambda sizes, spreads, n: sizes * spreads, "sum to"),
+        (
+            lambda sizes, spreads, n: np.round(n * sizes * spreads / (sizes * spreads).sum()),
+            "without rounding",
+        ),
     ],
     "importance_weights": [
         (_without_shift, "far below zero"),

@@ -131,8 +131,15 @@ def draw_strata(attempt):
         np.allclose(inclusion, due),
         "The inclusion probability in a stratum is the rows drawn from it over the rows it has.",
     )
-    seen = {int(row) for _ in range(200) for row in attempt(strata, counts, rng)[0]}
-    expect(len(seen) == 12, f"Some rows were never drawn in 200 samples: {set(range(12)) - seen}.")
+    samples = [set(map(int, attempt(strata, counts, rng)[0])) for _ in range(1000)]
+    never = set(range(12)).difference(*samples)
+    expect(not never, f"Some rows were never drawn in 1,000 samples: {never}.")
+    both = np.mean([{1, 2} <= sample for sample in samples])  # due 4/8 · 3/7 = 0.21 ± 0.013
+    expect(
+        0.15 < both < 0.28,
+        "Neighbours in a stratum are drawn together too often, or hardly ever: each set of rows "
+        "must be equally likely.",
+    )
 
 
 @exercise(
@@ -192,6 +199,8 @@ def neyman(attempt):
     )
     counts = np.asarray(attempt(np.array([10, 20]), np.array([1.0, 0.0]), 7))
     expect(np.allclose(counts, [7, 0]), "Where nothing varies, no look-up is needed.")
+    counts = np.asarray(attempt(sizes, spreads, 41))
+    expect(np.allclose(counts, [10.25, 18.45, 12.3]), "Return the numbers without rounding them.")
 
 
 @exercise(
