@@ -573,7 +573,7 @@ def invariance_test(model, X, change, *, tolerance=1e-6, allowed=0.0, name=None)
     _checks.number(tolerance, "tolerance", low=0)
     if not callable(change):
         raise TypeError(f"change must be a function of X, got {change!r}")
-    name = name or getattr(change, "__name__", "change")
+    name = name or getattr(change, "__name__", "change").strip("<>")
     variants = [("changed", change(X))]
     return _behaviour("invariance", name, model, X, variants, "change", 0, tolerance, allowed)
 

@@ -305,6 +305,7 @@ def test_a_model_without_the_name_passes(applicants):
     report = oe.invariance_test(model, X, lambda X: X.assign(name="Greg"))
     assert report.passed and report.failures().empty
     report.check()
+    assert report.tests[0].name == "lambda"  # unless it is given a name
 
 
 def test_a_monotone_model_passes_and_a_kink_fails_with_its_row():
