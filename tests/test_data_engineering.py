@@ -936,6 +936,12 @@ def _one_reason(frame):
     return frame[keep], frame[~keep].assign(reason="not a number")
 
 
+def _mends_the_rejected(frame):
+    number = pd.to_numeric(frame["distance"], errors="coerce")
+    valid, rejected = _split(frame, number > 0, number)
+    return valid, rejected.assign(distance=number[~(number > 0)].to_numpy())
+
+
 def _swaps(frame):
     number = pd.to_numeric(frame["distance"], errors="coerce")
     return _split(frame, number > 0, number)[::-1]
@@ -974,6 +980,7 @@ WRONG_ANSWERS = {
         (_one_reason, "'missing'"),
         (_swaps, "is it the first"),
         (lambda frame: frame.dropna(), "two tables"),
+        (_mends_the_rejected, "too: somebody has to mend"),
     ],
     "pseudonym": [
         (lambda value, key: hashlib.sha256(value.encode()).hexdigest(), "needs no key"),
@@ -988,6 +995,7 @@ WRONG_ANSWERS = {
         (lambda lo, hi, low, high: np.flatnonzero((lo < high) & (hi > low)), "exactly"),
         (lambda lo, hi, low, high: np.flatnonzero((lo <= high) & (hi >= low)), "statistics"),
         (lambda lo, hi, low, high: np.arange(len(lo)), "may hold it"),
+        (lambda lo, hi, low, high: {1, 2, 3}, "a list or an array"),
     ],
     "flights_by_maker": [
         (lambda: SELECT.format("count(*)", "flights JOIN planes"), "are lost"),
@@ -998,6 +1006,13 @@ WRONG_ANSWERS = {
             "two planes",
         ),
         (lambda: "SELECT nothing", "BinderException"),
+        (
+            lambda: (
+                "SELECT count(*), manufacturer FROM flights LEFT JOIN planes"
+                " USING (tailnum) GROUP BY manufacturer"
+            ),
+            "First the manufacturer",
+        ),
     ],
     "files_at": [
         (lambda log, version: _files(log, version), "that one counts, too"),

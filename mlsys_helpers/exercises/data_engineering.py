@@ -59,6 +59,12 @@ def quarantine_distance(attempt):
         reasons[4] == reasons[5] == "not positive",
         "Flights 4 and 5 hold a number of 0 or below: their reason is 'not positive'.",
     )
+    as_they_came = frame[frame["flight"].isin(rejected["flight"])].sort_values("flight")
+    given = rejected.sort_values("flight").drop(columns="reason")
+    expect(
+        given.equals(as_they_came),
+        "The rejected rows must be as they came, too: somebody has to mend them.",
+    )
 
 
 @exercise(
@@ -101,6 +107,7 @@ def row_groups_to_read(attempt):
     minima, maxima = np.array([1.0, 10.0, 20.0, 30.0]), np.array([12.0, 19.0, 35.0, 40.0])
     groups = attempt(minima, maxima, 15, 32)
     array = np.asarray(groups)
+    expect(array.ndim == 1, "Return a list or an array of numbers.")
     expect(array.dtype != bool, "Return the numbers of the groups, not a mask; np.flatnonzero.")
     expect(
         sorted(array.tolist()) != [],
@@ -146,6 +153,10 @@ def flights_by_maker(attempt):
         )
         rows = connection.execute(sql).fetchall()
     expect(rows and len(rows[0]) == 2, "The query must give two columns: maker and number.")
+    expect(
+        all(isinstance(number, int) for _, number in rows),
+        "First the manufacturer, then the number of flights.",
+    )
     found = dict(rows)
     expect(len(found) == len(rows), "A maker has several rows: group by the maker alone.")
     expect(
