@@ -873,7 +873,7 @@ def make_feed(n_posts=6_000, random_state=0):
     >>> from mlsys_helpers.datasets import make_feed
     >>> X, posts = make_feed()
     >>> print(X.shape, posts[["spam", "extreme"]].mean().round(2).tolist())
-    (6000, 6) [0.1, 0.08]
+    (6000, 6) [0.09, 0.07]
     """
     _checks.whole_number(n_posts, "n_posts")
     rng = _checks.generator(random_state)

@@ -756,6 +756,13 @@ def test_each_planted_violation_is_found(what):
     assert found[what] >= (0.75 if what == "prediction" else 1)
 
 
+def test_noise_looks_predictable_no_more_often_than_the_level():
+    found = violated("prediction", range(60))
+    # At 5 %, of 60 sets more than 8 look predictable with a chance of 0.3 %.
+    assert found["prediction"] >= 52 / 60
+    assert found["smoothness"] >= 52 / 60
+
+
 def test_silence_on_clean_data_whole():
     found = violated("nothing", range(60))
     # Each at 5 % or less: of 60 sets, 8 or more alarms happen with a chance below 1 %.
