@@ -16,7 +16,7 @@ def one_of(value, name, allowed):
 
 def number(value, name, low=-np.inf, high=np.inf, *, open_low=False, open_high=False):
     """Refuse what is not a finite number from low to high; an open end excludes the bound."""
-    fits = _is_number(value) and np.isfinite(value)
+    fits = _is_number(value) and abs(value) < np.inf
     fits = fits and (value > low if open_low else value >= low)
     fits = fits and (value < high if open_high else value <= high)
     if not fits:
@@ -37,6 +37,8 @@ def whole_number(value, name, low=1):
 def generator(random_state):
     """A numpy Generator from an integer, a Generator or None."""
     try:
+        if isinstance(random_state, (bool, list, tuple)):
+            raise TypeError
         return np.random.default_rng(random_state)
     except (TypeError, ValueError):
         raise ValueError(
@@ -86,7 +88,11 @@ def numbers(values, name, length=None, low=-np.inf, high=np.inf, *, finite=True)
 def binary_labels(values, name, length=None, *, both=True):
     """A column of labels 0 and 1 as integers; with both=True, each must occur."""
     array = column(values, name, length)
-    strange = [value for value in pd.unique(array) if value not in (0, 1)]
+    try:
+        found = pd.unique(array)
+        strange = [v for v in found if v not in (0, 1) or isinstance(v, complex)]
+    except TypeError as error:
+        raise ValueError(f"{name} must hold the labels 0 and 1: {error}") from None
     if strange:
         raise ValueError(f"{name} must hold the labels 0 and 1, got {_plain(strange[0])!r}")
     array = array.astype(int)

@@ -35,6 +35,10 @@ from mlsys_helpers import _checks
         ),
         (_checks.binary_labels, ([0, 2], "y"), {}, "y must hold the labels 0 and 1, got"),
         (_checks.binary_labels, ([0, 0], "y"), {}, r"y holds one class only \(0\)"),
+        (_checks.binary_labels, ([{}, 1], "y"), {}, "y must hold the labels 0 and 1: unhashable"),
+        (_checks.binary_labels, (np.array([1 + 0j, 0]), "y"), {}, "the labels 0 and 1, got"),
+        (_checks.generator, (True,), {}, "random_state must be a whole number"),
+        (_checks.generator, ([],), {}, "random_state must be a whole number"),
     ],
 )
 def test_each_check_refuses_by_name(check, args, options, message):
@@ -45,6 +49,7 @@ def test_each_check_refuses_by_name(check, args, options, message):
 def test_what_fits_is_returned():
     assert _checks.one_of("a", "mode", ("a",)) == "a"
     assert _checks.number(np.float64(0.5), "x", 0, 1) == 0.5
+    assert _checks.number(10**30, "x", 0) == 10**30
     assert _checks.whole_number(np.int64(3), "k") == 3
     assert _checks.numbers([1, 2], "p").dtype == float
     assert _checks.binary_labels([1, 1], "y", both=False).tolist() == [1, 1]
