@@ -924,6 +924,11 @@ WRONG_ANSWERS = {
         (lambda y, w, value: (value[w, y] - value[0, y]).mean(), "not the mean"),
         (lambda y, w, value: (value.T[w, y] - value.T[0, y]).sum(), "wrong way round"),
         (lambda y, w, value: value[w, y] - value[0, y], "one number"),
+        (lambda y, w, value: 1800 * (w & y).sum() - 200 * (w & ~y & 1).sum(), "Other prices came"),
+        (
+            lambda y, w, value: 1800 * (w & y).sum() + value[1, 0] * (w & ~y & 1).sum(),
+            "every price",
+        ),
         (lambda y, w, value: (value[w, y] - value[0, 1] * y).sum(), "not always 0"),
     ],
     "waits_in_line": [

@@ -38,6 +38,16 @@ def money_saved(attempt):
         np.isclose(money, 3400),
         "Two late flights were warned and save 1800 each; one warning in vain costs 200.",
     )
+    other = attempt(y_true, warned, np.array([[0, -500], [-50, -100]]))
+    expect(
+        not np.isclose(other, 3400),
+        "Other prices came, and the answer was the same: read them from `value`.",
+    )
+    expect(
+        np.isclose(other, 750),
+        "With other prices, two late flights save 400 each and one warning in vain costs 50: read "
+        "every price from `value`.",
+    )
     none = attempt(y_true, np.zeros(7, dtype=int), value)
     expect(np.isclose(none, 0), "Nobody is warned here: nothing is saved and nothing is lost.")
     shifted = attempt(y_true, warned, value + 500)
