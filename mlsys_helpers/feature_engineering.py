@@ -890,6 +890,9 @@ def expected_used_buckets(n_categories, n_buckets):
 def expected_collisions(n_categories, n_buckets):
     """How many categories find their bucket taken by an earlier one, on average.
 
+    It counts those that come second (or later), not all that share a bucket: of two categories
+    in one bucket it counts one. On average n (1 - (1 - 1/m)ⁿ⁻¹) share a bucket.
+
     Parameters
     ----------
     n_categories, n_buckets : int or array-like of int

@@ -1,8 +1,10 @@
 """Chapter 08 against known answers: closed forms, published figures, scikit-learn, pandas."""
 
+import hashlib
 import pickle
 import subprocess
 import sys
+import zlib
 
 import numpy as np
 import pandas as pd
@@ -20,10 +22,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
+from sklearn.utils import murmurhash3_32
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from mlsys_helpers import feature_engineering as fe
 from mlsys_helpers.datasets import load_flights, load_weather
+from mlsys_helpers.exercises._engine import CORRECT, judge
 
 MECHANISMS = ["MCAR", "MAR", "MNAR"]
 
@@ -840,6 +844,24 @@ def test_used_buckets_on_the_real_planes_are_those_of_the_formula():
         assert abs(used - fe.expected_used_buckets(n, m)) < 4 * np.sqrt(variance)
 
 
+def test_those_who_come_second_are_fewer_than_those_who_share():
+    """Both counted over random throws, within four standard errors of the closed forms."""
+    n, m = 40, 64
+    thrown = np.random.default_rng(0).integers(0, m, size=(4000, n))
+    counts = np.stack([np.bincount(row, minlength=m) for row in thrown])
+    second, sharing = n - (counts > 0).sum(axis=1), np.where(counts > 1, counts, 0).sum(axis=1)
+    formula = n * (1 - (1 - 1 / m) ** (n - 1))
+    for counted, expected in ((second, fe.expected_collisions(n, m)), (sharing, formula)):
+        assert counted.mean() == pytest.approx(expected, abs=4 * counted.std() / np.sqrt(4000))
+    assert fe.expected_collisions(n, m) < formula < 2 * fe.expected_collisions(n, m)
+
+
+def test_zero_degrees_is_calm_in_the_weather():
+    weather = load_weather()
+    assert (weather["wind_dir"].eq(0) == weather["wind_speed"].eq(0)).all()
+    assert weather["wind_dir"].max() == 360
+
+
 @pytest.mark.parametrize("function", [fe.expected_used_buckets, fe.expected_collisions])
 @pytest.mark.parametrize(
     ("arguments", "name"),
@@ -1004,14 +1026,38 @@ def _cut_off(train, test):
     return tuple(np.clip(v, -1, 1) for v in _scale(train, test, train.min(), train.max()))
 
 
+def _centred(middle_of, half=lambda train: np.ptp(train) / 2):
+    return lambda train, test: tuple((v - middle_of(train)) / half(train) for v in (train, test))
+
+
 def _last_included(values, edges):
     bucket = np.searchsorted(edges, values, side="right") - 1
     bucket[values == edges[-1]] = len(edges) - 2
     return np.where((bucket == len(edges) - 1) | np.isnan(values), -1, bucket)
 
 
+def _digits(names, m):
+    return [int("".join(filter(str.isdigit, name)) or 0) % m for name in names]
+
+
 def _by_position(names, m):
     return [sorted(set(names)).index(name) % m for name in names]
+
+
+@pytest.mark.parametrize(
+    "fixed",
+    [
+        lambda name: zlib.crc32(name.encode()),
+        lambda name: int(hashlib.md5(name.encode()).hexdigest(), 16),
+        lambda name: abs(murmurhash3_32(name)),
+        lambda name: int(pd.util.hash_array(np.array([name], dtype=object))[0]),
+    ],
+)
+def test_any_fixed_hash_is_accepted(fixed):
+    verdict = judge(
+        "feature_engineering.hash_buckets", lambda names, m: [fixed(name) % m for name in names]
+    )
+    assert verdict.status == CORRECT
 
 
 WRONG_ANSWERS = {
@@ -1036,6 +1082,12 @@ WRONG_ANSWERS = {
             lambda train, test: tuple((v - train.mean()) / train.std() for v in (train, test)),
             "standardisation",
         ),
+        (_centred(np.mean), "neither mean nor median"),
+        (_centred(np.median), "neither mean nor median"),
+        (_centred(np.mean, lambda t: np.abs(t - t.mean()).max()), "neither mean nor median"),
+        (_centred(np.median, lambda t: np.abs(t - np.median(t)).max()), "neither mean nor median"),
+        (_centred(np.min), "nor the smallest"),
+        (_centred(lambda train: 0, np.max), "10 must become -1"),
         (_own_ranges, "their own range"),
         (_pooled, "train and test together"),
         (_cut_off, "Do not cut it off"),
@@ -1054,6 +1106,14 @@ WRONG_ANSWERS = {
     ],
     "hash_buckets": [
         (lambda names, m: [hash(name) % m for name in names], "every process"),
+        (lambda names, m: [abs(hash(name)) % m for name in names], "every process"),
+        (lambda names, m: [hash(f"tailnum={name}") % m for name in names], "every process"),
+        (lambda names, m: [hash(("tailnum", name)) % m for name in names], "every process"),
+        (lambda names, m: [name.__hash__() % m for name in names], "every process"),
+        (lambda names, m: [int(name[1:]) % m for name in names], "any text"),
+        (lambda names, m: [(ord(name[-1]) + 7 * int(name[1:])) % m for name in names], "any text"),
+        (lambda names, m: [zlib.crc32(name.encode("ascii")) % m for name in names], "any text"),
+        (_digits, "not only the digits"),
         (lambda names, m: [len(name) % m for name in names], "evenly"),
         (lambda names, m: [sum(map(ord, name)) % m for name in names], "evenly"),
         (_by_position, "depends on which other names"),

@@ -1,5 +1,9 @@
 """The exercises of chapter 08."""
 
+from itertools import product
+from string import ascii_lowercase
+from unittest import mock
+
 import numpy as np
 
 from mlsys_helpers.exercises._engine import exercise, expect
@@ -64,23 +68,30 @@ def fill_gaps(attempt):
     "from [0, 1] to [-1, 1]: times 2, minus 1. low and high come from the training rows.",
 )
 def to_minus_one_one(attempt):
-    train, test = np.array([10.0, 20.0, 30.0]), np.array([15.0, 40.0])
+    train, test = np.array([10.0, 12.0, 30.0]), np.array([15.0, 40.0])
     pair = attempt(train, test)
     expect(
         isinstance(pair, (tuple, list)) and len(pair) == 2 and np.shape(pair[1]) == (2,),
         "Return two arrays: train scaled, test scaled.",
     )
     scaled, later = (np.asarray(part, dtype=float) for part in pair)
-    expect(not np.allclose(scaled, [0, 0.5, 1]), "That is [0, 1]; stretch it to [-1, 1].")
+    expect(not np.allclose(scaled, [0, 0.1, 1]), "That is [0, 1]; stretch it to [-1, 1].")
     expect(
         not np.isclose(scaled.std(), 1),
         "That is standardisation: mean 0 and variance 1, with no fixed range.",
     )
     expect(
-        not np.allclose(scaled, [-1, -1 / 3, 1 / 3]),
+        not np.allclose(scaled, [-1, -13 / 15, 1 / 3]),
         "The range was taken from train and test together. Test rows may not teach anything.",
     )
-    expect(np.allclose(scaled, [-1, 0, 1]), "10, 20 and 30 must become -1, 0 and 1.")
+    expect(
+        not any(np.isclose(scaled[i], 0) for i in (0, 1)) and not np.isclose(scaled.mean(), 0),
+        "A value or the mean of train became 0. What must become 0 is the middle of the range, "
+        "halfway between smallest and largest: neither mean nor median, nor the smallest.",
+    )
+    expect(
+        np.allclose(scaled, [-1, -0.8, 1]), "10 must become -1 and 30 must become 1; 12 is -0.8."
+    )
     expect(
         not np.allclose(later, [-1, 1]),
         "The test rows were scaled by their own range: 15 now means something else than before.",
@@ -137,13 +148,16 @@ def hash_buckets(attempt):
         ((buckets >= 0) & (buckets < 64)).all(), "Buckets go from 0 to m - 1. Is the % m missing?"
     )
     expect(
-        not np.array_equal(buckets, [hash(name) % 64 for name in names]),
-        "Python's hash() of a string is another one in every process, so a model that is trained "
-        "today reads other columns tomorrow. Take a fixed one, such as zlib.crc32.",
-    )
-    expect(
         np.array_equal(np.asarray(attempt(names, 64)), buckets),
         "The same name got two buckets in two calls. A hash is not a random draw.",
+    )
+    with mock.patch("builtins.hash", _hash_of_another_process):
+        elsewhere = np.asarray(attempt(names, 64))
+    expect(
+        np.array_equal(elsewhere, buckets)
+        and not np.array_equal(buckets, [hash(name) % 64 for name in names]),
+        "Python's hash() of a string is another one in every process, so a model that is trained "
+        "today reads other columns tomorrow. Take a fixed one, such as zlib.crc32.",
     )
     expect(
         np.array_equal(np.asarray(attempt(names[::-1], 64)), buckets[::-1])
@@ -157,3 +171,25 @@ def hash_buckets(attempt):
         f"{largest} of 2,000 names share one of 64 buckets; evenly it would be about 31. Use all "
         "of the name, and a function that mixes.",
     )
+    try:
+        odd = np.asarray(attempt(["not built yet", "é", ""], 64))
+    except (ValueError, TypeError, IndexError) as error:
+        expect(
+            False, f"A name may be any text, letters and none included, not only N10000: {error}."
+        )
+    expect(
+        odd.shape == (3,) and ((odd >= 0) & (odd < 64)).all(),
+        "Each of the names 'not built yet', 'é' and '' needs a bucket from 0 to m - 1, too.",
+    )
+    letters = ["".join(pair) for pair in product(ascii_lowercase, repeat=2)]
+    largest = np.bincount(np.asarray(attempt(letters, 64)), minlength=64).max()
+    expect(
+        largest < 40,  # about 11 on average; 40 has a chance below 1e-8 for a good hash
+        f"{largest} of the 676 names aa to zz share one of 64 buckets; evenly it would be about "
+        "11. Hash the letters, not only the digits.",
+    )
+
+
+def _hash_of_another_process(value, own=hash):
+    """What hash() would say with another salt; numbers have none."""
+    return own(("salt", value)) if isinstance(value, (str, bytes, tuple)) else own(value)
