@@ -59,7 +59,7 @@ def availability(table, moment, available_at):
     Returns
     -------
     DataFrame, a row for each entry of available_at, the latest column last
-        ``column``; ``late``, the share of rows in [0, 1] whose value is known only after the
+        ``column``; ``too_late``, the share of rows in [0, 1] whose value is known only after the
         moment of prediction; ``typical_lag``, the median time from that moment to the value
         (missing if most values never come).
 
@@ -82,7 +82,7 @@ def availability(table, moment, available_at):
     >>> table = pd.DataFrame({"asked": asked, "carrier": "UA", "dep_delay": [0, 12]})
     >>> table["left"] = asked + pd.to_timedelta(120 + table["dep_delay"], unit="min")
     >>> rules = {"carrier": pd.Timedelta("-30D"), "dep_delay": "left"}
-    >>> availability(table, "asked", rules)["late"].tolist()
+    >>> availability(table, "asked", rules)["too_late"].tolist()
     [0.0, 1.0]
     """
     _check_table(table, "table")
@@ -91,10 +91,10 @@ def availability(table, moment, available_at):
     rows = []
     for column in available_at:
         lag = _lag(table, moment, column, available_at)
-        late = ~(lag <= table[moment] - table[moment])  # what never comes is late, too
+        too_late = ~(lag <= table[moment] - table[moment])  # what never comes is, too
         typical = (lag if lag.notna().mean() > 0.5 else lag[:0]).median()
-        rows.append({"column": column, "late": late.mean(), "typical_lag": typical})
-    return pd.DataFrame(rows).sort_values(["late", "typical_lag"], ignore_index=True)
+        rows.append({"column": column, "too_late": too_late.mean(), "typical_lag": typical})
+    return pd.DataFrame(rows).sort_values(["too_late", "typical_lag"], ignore_index=True)
 
 
 def _moments(table, moment, column, available_at):
@@ -662,7 +662,8 @@ def audit_leakage(
 
     In a coarse table, where over 1 % of the training rows repeat one another, rows of both sides
     are alike by chance; they are reported only if their labels agree as those of copies do
-    (Cohen's kappa of 0.5 or more). Give such a table a column that tells its rows apart.
+    (Cohen's kappa of 0.5 or more). In a small table of few columns a handful of rows may be alike
+    by chance, too, and are reported. Give such tables a column that tells their rows apart.
 
     False alarms: the checks of time, labels, groups and availability compare facts and raise
     none. The other two were silent on each of 200 clean splits of generated tables and on each of
@@ -744,7 +745,7 @@ def _unavailable(train, test, target, time, rules):
     rules = {column: rule for column, rule in rules.items() if column != target}
     if rules:
         table = availability(pd.concat([train, test], ignore_index=True), time, rules)
-        for column, share, lag in table[table["late"] > 0].itertuples(index=False):
+        for column, share, lag in table[table["too_late"] > 0].itertuples(index=False):
             text = f"not known at prediction in {share:.1%} of the rows; typically {_span(lag)}"
             yield _grade(share, 0.05, 0.005), "availability", column, share, text
 

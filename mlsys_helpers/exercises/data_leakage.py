@@ -59,6 +59,13 @@ def newest_rows(attempt):
     )
     test = np.asarray(attempt(times, 0.25))
     expect(test.sum() == 3, "At least 0.25 of ten rows are three rows: round up.")
+    for times, limit in ((np.arange(7.0), 4), (np.array([1, 2, 3, 3, 3, 4, 5]), 3)):
+        test = np.asarray(attempt(times, 0.3))
+        expect(
+            np.array_equal(test, times >= limit),
+            f"Of the times {times.tolist()}, 0.3 of seven rows are 2.1, so at least three: those "
+            f"from {limit} on. A quantile between two rows cuts too late: count the rows.",
+        )
 
 
 @exercise(
@@ -97,6 +104,10 @@ def standardise(attempt):
         train, test = attempt(np.array([[2.0], [2.0]]), np.array([[5.0]]))
     expect(np.all(np.asarray(train) == 0), "A constant column becomes 0 in training, not NaN.")
     expect(np.all(np.isfinite(test)), "A constant column must not turn the test rows infinite.")
+    expect(
+        np.allclose(test, 3),
+        "A constant column is divided by 1: with 2 in training, a 5 in the test becomes 3.",
+    )
 
 
 @exercise(
@@ -134,3 +145,11 @@ def others_mean(attempt):
         "For the lone row, the mean of *all* rows holds its own label. Leave it out there, too.",
     )
     expect(np.allclose(means, [1 / 3, 1 / 2, 1 / 2, 0]), "The lone row gets 1/3: 0, 0 and 1.")
+    category, y = np.array(["a", "a", "b", "c"]), np.array([1, 0, 1, 0])
+    means = np.asarray(attempt(category, y), dtype=float)
+    expect(
+        np.allclose(means[2:], [1 / 3, 2 / 3]),
+        "Two lone rows, with the labels 1 and 0: each leaves out its *own* label, so the first "
+        "gets 1/3 and the second 2/3.",
+    )
+    expect(np.allclose(means, [0, 1, 1 / 3, 2 / 3]), "The rows of category a get each other's.")
