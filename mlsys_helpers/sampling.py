@@ -145,6 +145,8 @@ def snowball_sample(graph, seeds, waves, fan_out=None, random_state=None):
     found = dict.fromkeys(seeds)  # a dict keeps the order
     wave = list(found)
     for _ in range(waves):
+        if not wave:  # everything that can be reached is found
+            break
         named = []
         for node in wave:
             new = [other for other in graph.neighbors(node) if other not in found]
@@ -616,7 +618,7 @@ def weighted_sample(weights, n, replace=False, random_state=None):
     if n > above_zero:
         raise ValueError(f"n must be at most {above_zero}, the weights above 0, got {n}")
     certain = _certain(weights, n)
-    left, rest = n - len(certain), total - weights[certain].sum()
+    left = n - len(certain)
     if left == 0:
         return certain, np.ones(n)
     order = rng.permutation(len(weights))
@@ -625,7 +627,8 @@ def weighted_sample(weights, n, replace=False, random_state=None):
     others = weights[order]
     drawn = _rows_at(others, (rng.random() + np.arange(left)) / left)
     rows = np.concatenate([certain, order[drawn]])
-    return rows, np.concatenate([np.ones(len(certain)), others[drawn] * (left / rest)])
+    inclusion = np.minimum(others[drawn] * (left / others.sum()), 1)  # rounding may exceed 1
+    return rows, np.concatenate([np.ones(len(certain)), inclusion])
 
 
 def _rows_at(weights, fractions):
@@ -685,8 +688,8 @@ def importance_estimate(values, log_p, log_q, *, self_normalised=False):
     Raises
     ------
     ValueError
-        If log_q is not finite, log_p is NaN or +inf, every weight is 0, the weights overflow,
-        lengths differ or there are fewer than two draws.
+        If log_q is not finite, log_p is NaN or +inf, every weight is 0, the largest weight
+        overflows or underflows, lengths differ or there are fewer than two draws.
 
     References
     ----------
@@ -715,17 +718,18 @@ def importance_estimate(values, log_p, log_q, *, self_normalised=False):
     top = log_weights.max()
     if top == -np.inf:
         raise ValueError("log_p must be above -inf at one draw at least: Q drew nothing of P")
-    if self_normalised:
-        log_weights = log_weights - top  # a constant factor, which cancels
-    elif top > 650:
-        raise ValueError(f"log_p - log_q must be at most 650, or the weights overflow: {top:g}")
-    weights = np.exp(log_weights)
+    if not self_normalised and abs(top) > 650:
+        raise ValueError(
+            "log_p - log_q must be at most 650, or the weights overflow, and reach -650, or they "
+            f"underflow; its largest is {top:g}"
+        )
+    weights = np.exp(log_weights - top)  # the largest is 1, so that no square is lost
     if self_normalised:
         estimate = np.average(values, weights=weights)
         error = math.sqrt((weights**2 * (values - estimate) ** 2).sum()) / weights.sum()
     else:
-        estimate = (weights * values).mean()
-        error = (weights * values).std(ddof=1) / math.sqrt(n)
+        estimate = (weights * values).mean() * math.exp(top)
+        error = (weights * values).std(ddof=1) / math.sqrt(n) * math.exp(top)
     share = weights.max() / weights.sum()
     size = effective_sample_size(weights)
     return _ImportanceEstimate(float(estimate), float(error), size, float(share))
@@ -1112,6 +1116,8 @@ def plot_sampling_error(table, ax=None):
 
 def _sizes(n_rows, n):
     n_rows, n = _checks.whole_number(n_rows, "n_rows"), _checks.whole_number(n, "n")
+    if n_rows > np.iinfo(int).max:
+        raise ValueError(f"n_rows must be at most {np.iinfo(int).max}, got {n_rows}")
     if n > n_rows:
         raise ValueError(f"n must be at most the number of rows, {n_rows}, got {n}")
     return n_rows, n
@@ -1128,6 +1134,10 @@ def _groups(strata):
     for label, rows in groups.items():
         if rows.ndim != 1 or rows.dtype.kind not in "iu" or not len(rows):
             raise ValueError(f"strata[{label!r}] must hold row numbers, got {strata[label]!r}")
+        if rows.min() < 0:
+            raise ValueError(f"strata[{label!r}] must hold row numbers from 0, got {rows.min()}")
+        if not (rows[1:] > rows[:-1]).all() and len(np.unique(rows)) < len(rows):
+            raise ValueError(f"strata[{label!r}] must hold each row number once")
     return groups
 
 
@@ -1150,15 +1160,24 @@ def _whole_series(values, name, low):
     if not isinstance(values, (Mapping, pd.Series)) or not len(values):
         raise ValueError(f"{name} must give a number for each stratum, got {values!r}")
     series = pd.Series(values)
+    _refuse_repeats(series, name)
     numbers = _checks.numbers(series, name, low=low)
-    if (numbers != np.floor(numbers)).any():
-        raise ValueError(f"{name} must hold whole numbers, got {numbers.tolist()}")
+    if (numbers != np.floor(numbers)).any() or numbers.max() > 2**53:
+        raise ValueError(f"{name} must hold whole numbers up to 2**53, got {numbers.tolist()}")
     return pd.Series(numbers.astype(int), series.index)
+
+
+def _refuse_repeats(series, name):
+    if not series.index.is_unique:
+        twice = series.index[series.index.duplicated()][0]
+        raise ValueError(f"{name} must give each stratum once, got {twice!r} again")
 
 
 def _spreads(spreads, sizes):
     """The strata's standard deviations, in the order of their sizes."""
     if not isinstance(spreads, (Mapping, pd.Series)) or set(spreads.keys()) != set(sizes.index):
         raise ValueError(f"spreads must be given for each stratum, got {spreads!r}")
-    spreads = pd.Series(spreads).reindex(sizes.index)
+    spreads = pd.Series(spreads)
+    _refuse_repeats(spreads, "spreads")
+    spreads = spreads.reindex(sizes.index)
     return pd.Series(_checks.numbers(spreads, "spreads", low=0), sizes.index)

@@ -77,6 +77,10 @@ def test_a_snowball_keeps_to_its_fan_out_and_draws_it():
     assert len(sp.snowball_sample(star, [5], 2, fan_out=4, random_state=0)) == 6
 
 
+def test_a_snowball_ends_when_nothing_new_is_named():
+    assert sp.snowball_sample(nx.path_graph(4), [0], waves=10**9) == [0, 1, 2, 3]
+
+
 def test_a_snowball_follows_directed_links_forwards():
     graph = nx.DiGraph([("a", "b"), ("b", "c"), ("d", "a")])
     assert sp.snowball_sample(graph, "a", waves=3) == ["a", "b", "c"]
@@ -343,6 +347,16 @@ def test_weighted_inclusion_is_what_happens():
     assert counts[[3, 6, 7]].tolist() == [repeats] * 3
 
 
+def test_weighted_inclusion_survives_weights_of_very_different_size():
+    rows, inclusion = sp.weighted_sample([1, 1, 1e17], 2, random_state=0)
+    assert rows[0] == 2
+    assert inclusion.tolist() == [1.0, 0.5]
+    for seed in range(50):
+        _, inclusion = sp.weighted_sample([0.1, 0.1, 3, 1e6, 0.1, 0.5], 6, random_state=seed)
+        assert inclusion.max() <= 1
+        assert inclusion == pytest.approx(np.ones(6))
+
+
 def test_equal_weights_draw_every_set_of_rows():
     rng = np.random.default_rng(0)
     drawn = Counter(
@@ -471,6 +485,16 @@ def test_exploding_weights_are_diagnosed():
     result = sp.importance_estimate(x > 0, norm.logpdf(x), norm.logpdf(x, 3), self_normalised=True)
     assert result.effective_size < 100
     assert result.largest_share > 0.1
+
+
+@pytest.mark.parametrize("shift", [-600, 600])
+def test_small_and_large_densities_keep_their_standard_error(shift):
+    near = sp.importance_estimate([1, 2, 5], [-1, -2, -3], [0, 0, 0])
+    far = sp.importance_estimate([1, 2, 5], np.array([-1, -2, -3]) + shift, [0, 0, 0])
+    factor = math.exp(shift)
+    assert far.estimate == pytest.approx(near.estimate * factor, rel=1e-12)
+    assert far.standard_error == pytest.approx(near.standard_error * factor, rel=1e-12)
+    assert far[2:] == pytest.approx(near[2:])
 
 
 def test_far_logarithms_do_not_underflow_when_self_normalised():
@@ -741,6 +765,7 @@ def test_inputs_are_never_changed():
 
 
 SIZES, SPREADS = {"a": 5, "b": 2}, {"a": 1.0, "b": 0.5}
+TWICE = pd.Series([1, 1, 1], index=["a", "a", "b"])
 PATH = nx.path_graph(4)
 TABLE = pd.DataFrame([[0.0] * 4], columns=COLUMNS)
 
@@ -846,6 +871,16 @@ BAD_INPUT = {
     "item weight infinite": (sp.WeightedReservoirSampler(1).update, ("a", np.inf), "weight must"),
     "item weight NaN": (sp.WeightedReservoirSampler(1).update, ("a", np.nan), "weight must be"),
     "item weight text": (sp.WeightedReservoirSampler(1).update, ("a", "1"), "weight must be"),
+    "p far below q": (sp.importance_estimate, ([1, 2], [-800, -900], [0, 0]), "reach -650.*-800"),
+    "row number below 0": (sp.quota_sample, ({"a": [0, -1]}, {"a": 1}), r"strata\['a'\].*from 0"),
+    "row number twice": (sp.stratified_sample, ({"a": [3, 0, 3]}, 2), r"strata\['a'\].*once"),
+    "sizes twice": (sp.allocate, (TWICE, 3), "sizes must give each stratum once, got 'a' again"),
+    "n twice": (sp.stratified_sample, (list("aab"), TWICE), "n must give each stratum once"),
+    "quotas twice": (sp.quota_sample, (list("aab"), TWICE), "quotas must give each stratum once"),
+    "counts twice": (sp.stratified_error, (SIZES, SPREADS, TWICE), "counts must give each.*once"),
+    "spreads twice": (sp.stratified_error, (SIZES, TWICE, SIZES), "spreads must give each.*once"),
+    "rows beyond integers": (sp.simple_random_sample, (10**30, 2), "n_rows must be at most"),
+    "size beyond integers": (sp.allocate, ({"a": 1e19, "b": 5}, 3), r"sizes must.*up to 2\*\*53"),
     "plot of a dict": (sp.plot_sampling_error, ({},), "table must be a DataFrame"),
     "plot lacks a column": (sp.plot_sampling_error, (TABLE[["bias"]],), "table must be"),
     "plot of no rows": (sp.plot_sampling_error, (TABLE.iloc[:0],), "at least one row"),
