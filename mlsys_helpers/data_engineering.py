@@ -13,7 +13,7 @@ import re
 import shutil
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -112,7 +112,8 @@ def quarantine(frame, schema):
     frame : DataFrame of shape (n, m)
         Any index. Must not have a column ``reason``.
     schema : pandera.pandas.DataFrameSchema
-        What a row must be. Columns with ``coerce=True`` may arrive as text.
+        What a row must be. Columns with ``coerce=True`` may arrive as text. It must not check
+        the index, nor convert columns that it knows by a regular expression.
 
     Returns
     -------
@@ -127,7 +128,8 @@ def quarantine(frame, schema):
         If frame is no DataFrame or schema no DataFrameSchema.
     ValueError
         If the fault lies in no row: a column is missing, unexpected or of another type as a
-        whole, a check raises an error, or a column is named ``reason``.
+        whole, a check raises an error, or a column is named ``reason``; or if schema is of a
+        kind that is not taken.
 
     References
     ----------
@@ -151,7 +153,12 @@ def quarantine(frame, schema):
         raise TypeError(f"schema must be a pandera DataFrameSchema, got {type(schema).__name__}")
     if "reason" in frame:
         raise ValueError("frame must not have a column 'reason': that is where the reasons go")
-    rows = frame.reset_index(drop=True)
+    if schema.index is not None:
+        raise ValueError("schema must not check the index: make it a column first")
+    for name in _converted(schema):
+        if schema.columns[name].regex:
+            raise ValueError(f"schema must not convert a regex column, got {name!r}")
+    rows = _without_categories(frame.reset_index(drop=True), schema)
     found = _complaints(rows, schema)
     unreadable = found[found["check"].str.startswith("coerce_dtype")]
     if len(unreadable):  # one unreadable cell keeps its column from being checked: look again
@@ -168,6 +175,16 @@ def quarantine(frame, schema):
     is_rejected = rows.index.isin(reasons.index)
     rejected = frame[is_rejected].assign(reason=reasons.to_numpy(dtype=str))
     return frame[~is_rejected].copy(), rejected
+
+
+def _converted(schema):
+    return [name for name, column in schema.columns.items() if schema.coerce or column.coerce]
+
+
+def _without_categories(frame, schema):
+    """With the categories to convert as objects: pandera would convert all or none of them."""
+    names = frame.select_dtypes("category").columns.intersection(_converted(schema))
+    return frame.astype(dict.fromkeys(names, object))
 
 
 def _complaints(rows, schema):
@@ -204,7 +221,7 @@ def parse_logs(lines, pattern):
 
     Parameters
     ----------
-    lines : sequence of str
+    lines : iterable of str
         Lines of a log, without their line breaks.
     pattern : str
         A regular expression with named groups, which the whole first line of an entry matches.
@@ -213,7 +230,7 @@ def parse_logs(lines, pattern):
     -------
     DataFrame
         One row an entry: a text column for each named group, ``lines`` (how many the entry took;
-        they add up to ``len(lines)``) and ``detail`` (all lines after its first, such as a
+        they add up to all lines) and ``detail`` (all lines after its first, such as a
         traceback). If the log begins in the middle of an entry, the first row has its lines in
         ``detail`` and missing values elsewhere.
 
@@ -222,7 +239,8 @@ def parse_logs(lines, pattern):
     TypeError
         If lines is a single text, or holds something else than text.
     ValueError
-        If pattern is no regular expression or has no named group.
+        If pattern is no regular expression for text, has no named group, or one that is named
+        ``lines`` or ``detail``.
 
     References
     ----------
@@ -235,14 +253,20 @@ def parse_logs(lines, pattern):
     >>> parse_logs(lines, r"(?P<level>[A-Z]+) (?P<message>.*)")[["level", "lines"]].values.tolist()
     [['INFO', 1], ['ERROR', 3]]
     """
-    if isinstance(lines, (str, bytes)) or not all(isinstance(line, str) for line in lines):
+    single = isinstance(lines, (str, bytes)) or not isinstance(lines, Iterable)
+    lines = [None] if single else list(lines)
+    if not all(isinstance(line, str) for line in lines):
         raise TypeError("lines must be a sequence of text, one a line; use text.splitlines()")
     try:
         entry = re.compile(pattern)
     except (re.error, TypeError) as error:
         raise ValueError(f"pattern must be a regular expression: {error}") from None
+    if not isinstance(entry.pattern, str):
+        raise ValueError(f"pattern must be a regular expression for text, got {pattern!r}")
     if not entry.groupindex:
         raise ValueError(f"pattern must have named groups, (?P<level>…), got {pattern!r}")
+    for name in {"lines", "detail"} & entry.groupindex.keys():
+        raise ValueError(f"pattern must not name a group {name!r}: the table has that column")
     entries = []
     for line in lines:
         match = entry.fullmatch(line)
@@ -275,7 +299,7 @@ def pseudonymise(values, key):
     Raises
     ------
     TypeError
-        If key is not bytes, or a value is no text.
+        If key is not bytes, values is None or a single text, or a value is no text.
     ValueError
         If key is empty.
 
@@ -294,6 +318,8 @@ def pseudonymise(values, key):
         raise TypeError(f"key must be bytes, got {type(key).__name__}")
     if not key:
         raise ValueError("key is empty: then anybody can compute the pseudonyms")
+    if values is None or isinstance(values, str):
+        raise TypeError(f"values must be an array of text, got {values!r}")
     values = pd.Series(values)
     distinct = values.dropna().unique()
     for value in distinct:
@@ -380,7 +406,7 @@ def _read_csv(file, columns, schema):
         strings_can_be_null=True,
         quoted_strings_can_be_null=False,
     )
-    parsing = pa.csv.ParseOptions(newlines_in_values=True)
+    parsing = pa.csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False)
     return pa.csv.read_csv(file, parse_options=parsing, convert_options=options)
 
 
@@ -635,6 +661,8 @@ def read_counted(path, columns=None, schema=None):
 
     Raises
     ------
+    TypeError
+        If columns is a single text.
     ValueError
         If the suffix is unknown, or the file has no such column.
     FileNotFoundError
@@ -658,6 +686,8 @@ def read_counted(path, columns=None, schema=None):
     path = Path(path)
     readers = {kind.suffix: kind.read for kind in _FORMATS.values()}
     _checks.one_of(path.suffix, "the suffix of path", tuple(readers))
+    if isinstance(columns, str):
+        raise TypeError(f"columns must be a list of names, got the text {columns!r}")
     columns = None if columns is None else list(columns)
     with _CountingFile(path) as file:
         try:
@@ -801,7 +831,8 @@ def plot_touched(reads, ax=None):
     TypeError
         If reads is no dict.
     ValueError
-        If it is empty, a size is below 1, or a range reaches past the end.
+        If it is empty, a size is below 1, or a range is not of numbers of at least 0 or
+        reaches past the end.
 
     References
     ----------
@@ -820,7 +851,10 @@ def plot_touched(reads, ax=None):
         raise ValueError("reads is empty")
     for name, (size, ranges) in reads.items():
         _checks.whole_number(size, f"the size of {name}")
-        if np.any(np.sum(np.reshape(ranges, (-1, 2)), axis=1) > size):
+        ranges = np.reshape(ranges, (-1, 2))
+        if not np.all(ranges >= 0):
+            raise ValueError(f"the ranges of {name} must hold numbers of at least 0")
+        if np.any(np.sum(ranges, axis=1) > size):
             raise ValueError(f"the ranges of {name} reach past its end at {size}")
     ax = get_axes(ax, figsize=(9, 0.6 * len(reads) + 1))
     for y, (name, (size, ranges)) in enumerate(reads.items()):
@@ -965,7 +999,8 @@ def dependency_violations(frame, determinant, dependent):
     TypeError
         If frame is no DataFrame.
     ValueError
-        If a column is not there.
+        If a column is not there, determinant is empty, or one of its columns is named ``values``
+        or ``rows``.
 
     References
     ----------
@@ -981,6 +1016,10 @@ def dependency_violations(frame, determinant, dependent):
     """
     determinant = [determinant] if isinstance(determinant, str) else list(determinant)
     _checks_frame(frame, "frame", [*determinant, dependent])
+    if not determinant or {"values", "rows"} & set(determinant):
+        raise ValueError(
+            f"determinant must be columns, none of them named 'values' or 'rows', got {determinant}"
+        )
     groups = frame.groupby(determinant)[dependent]
     counts = pd.DataFrame({"values": groups.nunique(dropna=False), "rows": groups.size()})
     return counts[counts["values"] > 1].reset_index()
@@ -1004,7 +1043,9 @@ def query_plan(connection, sql):
     Raises
     ------
     TypeError
-        If sql is no text.
+        If connection is no DuckDB connection, or sql no text.
+    ValueError
+        If sql is not one statement.
     duckdb.Error
         If the query cannot be planned.
 
@@ -1022,8 +1063,10 @@ def query_plan(connection, sql):
     ...     print(query_plan(connection, "SELECT * FROM planes WHERE seats > 99"))
     ['SEQ_SCAN planes, seats > 99']
     """
+    _checks_connection(connection)
     if not isinstance(sql, str):
         raise TypeError(f"sql must be text, got {type(sql).__name__}")
+    _refuse_several_statements(sql, "sql")
     ((_, plan),) = connection.execute(f"EXPLAIN (FORMAT json) {sql}").fetchall()
 
     def lines(node, depth):
@@ -1079,7 +1122,9 @@ def to_documents(connection, where="true"):
     Raises
     ------
     TypeError
-        If where is no text.
+        If connection is no DuckDB connection, or where no text.
+    ValueError
+        If where holds further statements.
     duckdb.Error
         If the condition is no SQL, or a table or column is not there.
 
@@ -1095,9 +1140,12 @@ def to_documents(connection, where="true"):
     >>> flight["_id"], flight["plane"]["manufacturer"], flight["weather"]["temp"]
     ('2013-01-01T10:00Z UA 1545', 'BOEING', 39.02)
     """
+    _checks_connection(connection)
     if not isinstance(where, str):
         raise TypeError(f"where must be a condition in SQL, got {type(where).__name__}")
-    rows = connection.sql(_DOCUMENTS.format(where=where)).to_arrow_table().to_pylist()
+    sql = _DOCUMENTS.format(where=where)
+    _refuse_several_statements(sql, "where")
+    rows = connection.sql(sql).to_arrow_table().to_pylist()
     for row in rows:
         for name in ("origin", "time_hour"):
             del row["weather"][name]  # the flight says so already
@@ -1133,7 +1181,8 @@ def flight_graph(documents):
     Raises
     ------
     ValueError
-        If documents is empty, or one lacks ``_id``, ``origin`` or ``dest``.
+        If documents is empty, one is no dict or lacks ``_id``, ``origin``, ``dest`` or a key
+        of what it refers to, or one key stands for two kinds of node.
 
     References
     ----------
@@ -1154,23 +1203,34 @@ def flight_graph(documents):
         raise ValueError("documents is empty")
     graph = nx.Graph()
     for document in documents:
-        missing = {"_id", "origin", "dest"} - document.keys()
-        if missing:
-            raise ValueError(f"documents must have _id, origin and dest, one lacks {min(missing)}")
-        flight, origin, dest = document["_id"], document["origin"]["faa"], document["dest"]["faa"]
+        flight = _key(document, "_id")
+        origin, dest = _key(document, "origin", "faa"), _key(document, "dest", "faa")
         own = {name: v for name, v in document.items() if not isinstance(v, dict) and name != "_id"}
         graph.add_node(flight, **own, kind="flight")
         links = {("from", origin): ("airport", document["origin"])}
         links["to", dest] = "airport", document["dest"]
         if "plane" in document:
-            links["flown by", document["plane"]["tailnum"]] = "plane", document["plane"]
-        if "weather" in document:
-            links["in", f"{origin} {document['time_hour']}"] = "weather", document["weather"]
+            links["flown by", _key(document, "plane", "tailnum")] = "plane", document["plane"]
+        if isinstance(document.get("weather"), Mapping):
+            hour = f"{origin} {_key(document, 'time_hour')}"
+            links["in", hour] = "weather", document["weather"]
         for (edge, node), (kind, properties) in links.items():
+            other = graph.nodes.get(node, {}).get("kind", kind)
+            if other != kind:
+                raise ValueError(f"documents use the key {node!r} twice, as {other} and as {kind}")
             graph.add_node(node, **properties, kind=kind)
             graph.add_edge(flight, node, kind=edge)
         graph.add_edge(origin, dest, kind="route")
     return graph
+
+
+def _key(document, *path):
+    """The text or number at the end of a path of fields."""
+    for name in path:
+        document = document.get(name) if isinstance(document, Mapping) else None
+    if not isinstance(document, (str, int)):
+        raise ValueError(f"documents must have text in {'.'.join(path)}, one has {document!r}")
+    return document
 
 
 # --- Warehouse and lake ----------------------------------------------------------------------
@@ -1189,7 +1249,8 @@ def etl(batches, schema, table, rejects, transform=None):
         Rows that do not keep to it are rejected, with their reasons (`quarantine`); the others
         are converted to its types.
     table, rejects : path
-        Folders of the Delta tables for the two; made if they do not exist. Each gets a column
+        Folders of the Delta tables for the two, not the same one; made if they do not exist; of
+        the columns that the batches have. Each gets a column
         ``batch``; the rejected rows are kept as text, with a column ``reason``.
     transform : function, optional
         Takes the valid rows of a batch and returns as many.
@@ -1205,9 +1266,10 @@ def etl(batches, schema, table, rejects, transform=None):
     TypeError
         If batches is no dict of DataFrames or schema no DataFrameSchema.
     ValueError
-        If batches is empty, a name is not of that form, a column is named ``batch`` or
-        ``reason``, a batch does not fit the schema as a whole, or transform does not return as
-        many rows as it was given. The batches before that one are loaded, that one is not.
+        If batches is empty, table and rejects are not two paths, a name is not of that form, a
+        column is named ``batch`` or ``reason``, a batch does not fit the schema as a whole, or
+        transform does not return as many rows as it was given; if a batch has other columns than
+        the tables. The batches before that one are loaded, that one is not.
     RuntimeError
         If the counts do not add up after all.
 
@@ -1232,6 +1294,11 @@ def etl(batches, schema, table, rejects, transform=None):
         raise TypeError(f"batches must be a dict of DataFrames, got {type(batches).__name__}")
     if not batches:
         raise ValueError("batches is empty")
+    for argument, path in (("table", table), ("rejects", rejects)):
+        if not isinstance(path, (str, Path)) or not str(path):
+            raise ValueError(f"{argument} must be the path of a folder, got {path!r}")
+    if Path(table).resolve() == Path(rejects).resolve():
+        raise ValueError(f"table and rejects must be two folders, got {str(table)!r} for both")
     for name, raw in batches.items():
         if not isinstance(name, str) or not re.fullmatch(r"[\w.-]+", name):
             raise ValueError(f"batches must have names of letters and digits, got {name!r}")
@@ -1240,16 +1307,30 @@ def etl(batches, schema, table, rejects, transform=None):
     counts = []
     for name, raw in batches.items():
         valid, rejected = quarantine(raw, schema)
-        rows = schema.validate(valid)
+        rows = schema.validate(_without_categories(valid, schema))
         rows = rows if transform is None else transform(rows)
         if not isinstance(rows, pd.DataFrame) or len(rows) != len(valid):
             raise ValueError(f"transform must return the {len(valid)} rows it was given")
+        if "batch" in rows:
+            raise ValueError("transform must not return a column 'batch'")
+        _checks_stored_columns(table, rows, f"table does not fit batch {name}")
+        _checks_stored_columns(rejects, rejected, f"rejects does not fit batch {name}")
         loaded = _replace_batch(table, rows, name)
         kept = _replace_batch(rejects, rejected.astype("str"), name)
         counts.append({"batch": name, "read": len(raw), "loaded": loaded, "rejected": kept})
         if len(raw) != loaded + kept:
             raise RuntimeError(f"batch {name}: {len(raw)} rows read, {loaded} + {kept} stored")
     return pd.DataFrame(counts).set_index("batch")
+
+
+def _checks_stored_columns(table, rows, complaint):
+    """Refuse rows of other columns than the stored table, before anything is written."""
+    import deltalake
+
+    if deltalake.DeltaTable.is_deltatable(str(table)):
+        stored = [field.name for field in deltalake.DeltaTable(str(table)).schema().fields]
+        if set(stored) != {*rows, "batch"}:
+            raise ValueError(f"{complaint}: it has {stored}, the batch {[*rows, 'batch']}")
 
 
 def _replace_batch(table, rows, name):
@@ -1269,6 +1350,18 @@ def _replace_batch(table, rows, name):
 
 def _quoted(path):
     return "'" + str(path).replace("'", "''") + "'"
+
+
+def _checks_connection(connection):
+    if not isinstance(connection, duckdb.DuckDBPyConnection):
+        kind = type(connection).__name__
+        raise TypeError(f"connection must be a DuckDB connection, got {kind}")
+
+
+def _refuse_several_statements(sql, name):
+    count = len(duckdb.extract_statements(sql))
+    if count != 1:
+        raise ValueError(f"{name} must make one statement in SQL, got {count}")
 
 
 def _checks_frame(frame, name, columns=()):

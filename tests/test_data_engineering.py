@@ -150,6 +150,7 @@ SCHEMA = pandera.DataFrameSchema(
         "miles": Column(float, Check.in_range(1, 6000, error="is out of range"), coerce=True),
     }
 )
+NUMBER = pandera.DataFrameSchema({"a": Column(int, coerce=True)})
 CELLS = {
     "carrier": ["UA", "9E", "United", "", None],
     "flight": ["1", "1545", "x", "", "-3", None],
@@ -254,6 +255,32 @@ def test_quarantine_refuses_what_is_no_table_or_schema():
         de.quarantine(pd.DataFrame({"a": [1]}), {})
 
 
+@pytest.mark.parametrize(
+    ("schema", "words"),
+    [
+        (
+            pandera.DataFrameSchema({"a": Column(str)}, index=pandera.Index(int, Check.gt(0))),
+            "schema must not check the index",
+        ),
+        (
+            pandera.DataFrameSchema({"a.*": Column(int, regex=True, coerce=True)}),
+            r"schema must not convert a regex column, got 'a\.\*'",
+        ),
+    ],
+)
+def test_quarantine_refuses_a_schema_that_it_does_not_take(schema, words):
+    with pytest.raises(ValueError, match=words):
+        de.quarantine(form(a=["1", "x"]), schema)
+
+
+def test_one_bad_row_of_a_categorical_column_is_one_row():
+    frame = pd.DataFrame({"a": pd.Categorical(["1", "x", None, "2"])})
+    valid, rejected = de.quarantine(frame, NUMBER)
+    assert valid.equals(frame.iloc[[0, 3]])  # as they came: still categories
+    assert rejected.index.tolist() == [1, 2]
+    assert rejected.loc[1, "reason"] == "a: not a int64, got 'x'"
+
+
 # --- Logs
 
 PATTERN = r"(?P<level>[A-Z]+) (?P<message>.*)"
@@ -268,6 +295,10 @@ def test_every_line_of_a_log_belongs_to_one_entry(lines):
         first = [] if pd.isna(entry.level) else [f"{entry.level} {entry.message}"]
         rebuilt += first + entry.detail.split("\n")[: entry.lines - len(first)]
     assert rebuilt == lines
+
+
+def test_a_log_may_be_read_only_once():
+    assert de.parse_logs(iter(["INFO a", "  x"]), PATTERN)["lines"].tolist() == [2]
 
 
 def test_a_log_cut_in_the_middle_keeps_its_beginning():
@@ -285,6 +316,10 @@ def test_a_log_cut_in_the_middle_keeps_its_beginning():
         (["a"], "(", ValueError, "regular expression"),
         (["a"], None, ValueError, "regular expression"),
         (["a"], "[A-Z]+", ValueError, "named groups"),
+        (None, PATTERN, TypeError, "sequence of text"),
+        (["a"], b"(?P<level>.*)", ValueError, "pattern must be a regular expression for text"),
+        (["a"], "(?P<lines>.*)", ValueError, "pattern must not name a group 'lines'"),
+        (["a"], "(?P<detail>.*)", ValueError, "pattern must not name a group 'detail'"),
     ],
 )
 def test_parse_logs_refuses(lines, pattern, error, words):
@@ -342,6 +377,8 @@ def test_pseudonyms_keep_index_gaps_and_joins():
         (["a"], "key", TypeError, "key must be bytes, got str"),
         (["a"], b"", ValueError, "key is empty"),
         ([1], b"k", TypeError, "values must hold text, got 1"),
+        (None, b"k", TypeError, "values must be an array of text, got None"),
+        ("a", b"k", TypeError, "values must be an array of text, got 'a'"),
     ],
 )
 def test_pseudonymise_refuses(values, key, error, words):
@@ -440,6 +477,14 @@ def test_the_count_of_csv_is_that_of_the_csv_module(tmp_path):
     assert rows == [["a", "b"], ["1", "x"], ["2", ""]]
 
 
+@pytest.mark.parametrize("values", [[1.0, np.nan, 2.0], ["x", None, "", "y"]])
+def test_a_single_column_keeps_its_gaps(values, tmp_path):
+    frame = pd.DataFrame({"a": values}, dtype="str" if "x" in values else float)
+    de.compare_formats(frame, tmp_path, progress=False)  # compares what it reads with the frame
+    back, _ = de.read_counted(tmp_path / "table.csv")
+    assert back["a"].isna().tolist() == frame["a"].isna().tolist()
+
+
 def test_a_file_that_holds_another_table_is_refused(tmp_path):
     frame = a_table(50)
     de.compare_formats(frame, tmp_path, ["Parquet"], ["write"], progress=False)
@@ -482,6 +527,8 @@ def test_read_counted_refuses_a_column_that_is_not_there(name, tmp_path):
 def test_read_counted_refuses_other_files(tmp_path):
     with pytest.raises(ValueError, match=r"suffix of path must be one of .\.csv"):
         de.read_counted(tmp_path / "a.xls")
+    with pytest.raises(TypeError, match="columns must be a list of names, got the text 'ab'"):
+        de.read_counted(tmp_path / "a.csv", "ab")
     with pytest.raises(FileNotFoundError):
         de.read_counted(tmp_path / "a.csv")
 
@@ -552,6 +599,9 @@ def test_plot_touched_refuses():
         de.plot_touched({})
     with pytest.raises(ValueError, match="ranges of CSV reach past its end at 10"):
         de.plot_touched({"CSV": (10, [(5, 6)])})
+    for strange in ([(-3, 5)], [(0, -1)], [(np.nan, 1)]):
+        with pytest.raises(ValueError, match="ranges of CSV must hold numbers of at least 0"):
+            de.plot_touched({"CSV": (10, strange)})
     with pytest.raises(ValueError, match="size of CSV must be a whole number"):
         de.plot_touched({"CSV": (0, [])})
 
@@ -658,6 +708,9 @@ def test_dependency_violations_on_a_table_worked_by_hand():
     assert de.dependency_violations(frame, ["a", "c"], "b").values.tolist() == [[2, "z", 2, 2]]
     with pytest.raises(ValueError, match="frame must have a column 'z'"):
         de.dependency_violations(frame, "a", "z")
+    for strange in ([], "values", ["a", "rows"]):
+        with pytest.raises(ValueError, match="determinant must be columns, none of them named"):
+            de.dependency_violations(frame.assign(values=1, rows=1), strange, "b")
     with pytest.raises(TypeError, match="frame must be a DataFrame"):
         de.dependency_violations([1], "a", "b")
 
@@ -692,6 +745,12 @@ def test_two_phrasings_have_one_plan_and_one_answer(database):
 def test_query_plan_runs_nothing_and_refuses(database):
     de.query_plan(database, "DELETE FROM airlines")
     assert database.table("airlines").shape[0] == 16
+    for several in ("SELECT 1; DELETE FROM airlines", "", "DELETE FROM airlines;;SELECT 1"):
+        with pytest.raises(ValueError, match=r"make one statement in SQL, got [02]"):
+            de.query_plan(database, several)
+    assert database.table("airlines").shape[0] == 16
+    with pytest.raises(TypeError, match="connection must be a DuckDB connection, got NoneType"):
+        de.query_plan(None, "SELECT 1")
     with pytest.raises(TypeError, match="sql must be text"):
         de.query_plan(database, 1)
     with pytest.raises(duckdb.Error):
@@ -744,6 +803,10 @@ def test_to_documents_refuses(database):
         de.to_documents(database, 1)
     with pytest.raises(duckdb.Error):
         de.to_documents(database, "no_such_column = 1")
+    with pytest.raises(TypeError, match="connection must be a DuckDB connection, got NoneType"):
+        de.to_documents(None)
+    with pytest.raises(ValueError, match="where must make one statement in SQL, got 2"):
+        de.to_documents(database, "false; SELECT 1 --")
     assert de.to_documents(database, "false") == []
 
 
@@ -776,8 +839,26 @@ def test_three_models_one_answer(documents, database, flights):
 def test_flight_graph_refuses():
     with pytest.raises(ValueError, match="documents is empty"):
         de.flight_graph([])
-    with pytest.raises(ValueError, match="one lacks dest"):
-        de.flight_graph([{"_id": "1", "origin": {"faa": "JFK"}}])
+
+
+FLIGHT = {"_id": "1", "origin": {"faa": "JFK"}, "dest": {"faa": "BUR"}}
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        ({"_id": "1", "origin": {"faa": "JFK"}}, r"text in dest\.faa, one has None"),
+        ({"_id": 1, "origin": {}, "dest": {}}, r"text in origin\.faa, one has None"),
+        (FLIGHT | {"plane": {}}, r"text in plane\.tailnum, one has None"),
+        (FLIGHT | {"weather": {"temp": 3.0}}, "text in time_hour, one has None"),
+        (FLIGHT | {"_id": ["1"]}, r"text in _id, one has \['1'\]"),
+        (FLIGHT | {"_id": "JFK"}, "key 'JFK' twice, as flight and as airport"),
+        (None, "text in _id, one has None"),
+    ],
+)
+def test_flight_graph_refuses_a_document(document, words):
+    with pytest.raises(ValueError, match="^documents .*" + words):
+        de.flight_graph([document])
 
 
 # --- The lake
@@ -867,6 +948,45 @@ def test_a_transform_that_fails_loads_nothing_of_its_batch(tmp_path):
     assert loaded["km"].tolist() == [1.609344]
 
 
+@pytest.mark.parametrize("miles", ["1", "x"])
+def test_a_batch_of_other_columns_is_not_loaded_at_all(miles, tmp_path):
+    batches = {"a": batch(miles), "b": batch(miles).assign(gate="7")}
+    with pytest.raises(ValueError, match="table does not fit batch b"):
+        de.etl(batches, SCHEMA, *stores(tmp_path))
+    loaded, rejects = (DeltaTable(str(p)).to_pandas() for p in stores(tmp_path))
+    assert [*loaded["batch"], *rejects["batch"]] == ["a"]
+
+
+def test_a_batch_that_only_the_rejects_do_not_fit_is_not_loaded(tmp_path):
+    def same(rows):
+        return rows[["carrier", "flight", "miles"]]
+
+    batches = {"a": batch("1", "x"), "b": batch("2", "x").assign(gate="7")}
+    with pytest.raises(ValueError, match=r"rejects does not fit batch b: it has .*'gate'"):
+        de.etl(batches, SCHEMA, *stores(tmp_path), same)
+    assert DeltaTable(str(tmp_path / "loaded")).to_pandas()["batch"].tolist() == ["a"]
+
+
+def test_etl_takes_categories(tmp_path):
+    report = de.etl(
+        {"a": pd.DataFrame({"a": pd.Categorical(["1", "x", None])})}, NUMBER, *stores(tmp_path)
+    )
+    assert report.to_numpy().tolist() == [[3, 1, 2]]
+    assert DeltaTable(str(tmp_path / "loaded")).to_pandas()["a"].tolist() == [1]
+
+
+def test_etl_refuses_what_are_no_two_folders(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for table, rejects, words in [
+        ("t", Path("x/../t"), "table and rejects must be two folders"),
+        (None, "t", "table must be the path of a folder, got None"),
+        ("t", "", "rejects must be the path of a folder, got ''"),
+    ]:
+        with pytest.raises(ValueError, match=words):
+            de.etl({"a": batch("1")}, SCHEMA, table, rejects)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("batches", "transform", "error", "words"),
     [
@@ -881,6 +1001,7 @@ def test_a_transform_that_fails_loads_nothing_of_its_batch(tmp_path):
         ({"a": batch("1").drop(columns="miles")}, None, ValueError, "miles"),
         ({"a": batch("1")}, lambda rows: rows.head(0), ValueError, "the 1 rows it was given"),
         ({"a": batch("1")}, lambda rows: None, ValueError, "transform must return"),
+        ({"a": batch("1")}, lambda rows: rows.assign(batch="z"), ValueError, "column 'batch'"),
     ],
 )
 def test_etl_refuses_and_leaves_nothing(batches, transform, error, words, tmp_path):
