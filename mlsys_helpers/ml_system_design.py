@@ -183,7 +183,8 @@ def plot_value_curve(y_true, y_score, value_matrix, thresholds=None, ax=None, co
     ax.axhline(0, color=COLORS["grey"], linewidth=1, linestyle="--")
     ax.axvline(best, color=COLORS["grey"], linewidth=1, linestyle="--")
     bottom = max(gain.min(), -2 * abs(gain.max()))  # "always" can be too bad to be drawn
-    ax.set_ylim(bottom - 0.05 * np.ptp(gain), gain.max() + 0.15 * (gain.max() - bottom))
+    height = np.ptp(gain) or abs(gain[0]) or 1.0  # a flat curve needs room, too
+    ax.set_ylim(bottom - 0.05 * height, gain.max() + 0.15 * (gain.max() - bottom or height))
     label_line(ax, best, gain.max(), f"break-even {best:.2g}", "grey", xytext=(6, 12))
     ax.set(xscale="log", xlabel="threshold", ylabel="gain over never predicting positive")
     ax.xaxis.set_major_formatter("{x:g}")
@@ -193,19 +194,20 @@ def plot_value_curve(y_true, y_score, value_matrix, thresholds=None, ax=None, co
 
 def _value_matrix(value_matrix):
     try:
-        value = np.array(value_matrix, dtype=float)
-    except (TypeError, ValueError):
+        shape = np.shape(value_matrix)
+    except ValueError:
         raise ValueError(
             f"value_matrix must be a matrix of numbers, got {value_matrix!r}"
         ) from None
-    if value.shape != (2, 2):
-        raise ValueError(f"value_matrix must have shape (2, 2), got {value.shape}")
-    if not np.isfinite(value).all():
-        raise ValueError(f"value_matrix must hold finite numbers, got {value.tolist()}")
-    return value
+    if shape != (2, 2):
+        raise ValueError(f"value_matrix must have shape (2, 2), got {shape}")
+    return _checks.numbers(np.ravel(value_matrix), "value_matrix").reshape(2, 2)
 
 
 # --- Artifacts, and a service that answers from one ------------------------------------------
+
+
+_FIELDS = ("name", "version", "rows", "bytes", "trained_on", "sha256")
 
 
 class ArtifactRegistry:
@@ -268,7 +270,8 @@ class ArtifactRegistry:
         Raises
         ------
         ValueError
-            If the name holds other characters.
+            If the name holds other characters, or a score is no finite number or called as
+            one of the record's own fields, such as rows.
         TypeError
             If model cannot give probabilities, or X_train is not a DataFrame.
         """
@@ -278,6 +281,10 @@ class ArtifactRegistry:
             raise TypeError(f"model must have predict_proba, got {model!r}")
         if not isinstance(X_train, pd.DataFrame):
             raise TypeError(f"X_train must be a DataFrame, got {type(X_train).__name__}")
+        for key, value in scores.items():
+            if key in _FIELDS:
+                raise ValueError(f"{key} is a field of the record itself; rename the score")
+            _checks.number(value, key)
         records = self._records()
         version = 1 + max([r["version"] for r in records if r["name"] == name], default=0)
         path = self.folder / f"{name}-v{version}.joblib"
@@ -309,9 +316,13 @@ class ArtifactRegistry:
         Raises
         ------
         ValueError
-            If there is no such artifact, its file is damaged, a column is missing, or its values
-            do not fit the dtype.
+            If there is no such artifact, its file is damaged, a column is missing, its values
+            do not fit the dtype, or the model does not tell two classes apart.
+        TypeError
+            If rows is not a DataFrame.
         """
+        if not isinstance(rows, pd.DataFrame):
+            raise TypeError(f"rows must be a DataFrame, got {type(rows).__name__}")
         return _answer(self._load(name, version), rows)
 
     def table(self):
@@ -347,13 +358,28 @@ def _answer(artifact, rows):
             raise ValueError(f"rows lack the column {name!r}")
         try:
             if isinstance(column.dtype, pd.CategoricalDtype):
-                known = rows[name].where(rows[name].isin(column.dtype.categories))
+                known = rows[name].isin(column.dtype.categories)
+                known = rows[name].astype(object).where(known)
                 fitted[name] = pd.Categorical(known, dtype=column.dtype)
             else:
-                fitted[name] = rows[name].astype(column.dtype).to_numpy()
-        except (TypeError, ValueError) as error:
+                fitted[name] = _cast(rows[name], column.dtype).to_numpy()
+        except (TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"rows[{name!r}] must be {column.dtype}: {error}") from None
-    return artifact["model"].predict_proba(pd.DataFrame(fitted))[:, 1]
+    chances = artifact["model"].predict_proba(pd.DataFrame(fitted))
+    if chances.shape[1] != 2:
+        raise ValueError(f"the model must give two probabilities a row, got {chances.shape[1]}")
+    return chances[:, 1]
+
+
+def _cast(values, dtype):
+    """The values in the dtype; refused if whole numbers or booleans would become others."""
+    with np.errstate(invalid="ignore"):  # a number too large, refused below
+        cast = values.astype(dtype)
+    if dtype.kind in "iub":
+        changed = values[(cast != pd.to_numeric(values)).fillna(False)]
+        if len(changed):
+            raise ValueError(f"{changed.tolist()[0]!r} does not fit")
+    return cast
 
 
 @contextmanager
@@ -457,7 +483,8 @@ def inject_fault(frame, fault, column, *, time="scheduled", by="origin", age="24
     column : str, or list of str
         Where; exactly two for "swapped_columns".
     time, by : str
-        For "stale_join": the column of a row's time, and the key that is joined on.
+        For "stale_join": the column of a row's time, and the key that is joined on; neither
+        with missing values.
     age : str or Timedelta, default "24h"
         For "stale_join": how old the values are, more than 0.
 
@@ -469,7 +496,8 @@ def inject_fault(frame, fault, column, *, time="scheduled", by="origin", age="24
     Raises
     ------
     ValueError
-        If the fault is unknown, a column is not there, or cannot have the fault.
+        If the fault is unknown, a column is not there, named twice, or cannot have the fault (a
+        small integer type may not hold the kilometres), or age is no length of time above 0.
     TypeError
         If frame is not a DataFrame.
 
@@ -491,7 +519,9 @@ def inject_fault(frame, fault, column, *, time="scheduled", by="origin", age="24
     if not isinstance(frame, pd.DataFrame):
         raise TypeError(f"frame must be a DataFrame, got {type(frame).__name__}")
     _checks.one_of(fault, "fault", _FAULTS)
-    columns = [column] if isinstance(column, str) else list(column)
+    if not frame.columns.is_unique:
+        raise ValueError(f"frame must have columns of distinct names, got {list(frame)}")
+    columns = list(column) if pd.api.types.is_list_like(column) else [column]
     if not columns:
         raise ValueError("column is empty")
     for name in columns + ([time, by] if fault == "stale_join" else []):
@@ -504,16 +534,27 @@ def inject_fault(frame, fault, column, *, time="scheduled", by="origin", age="24
         broken[columns] = _stale(frame, columns, time, by, age)
     else:
         for name in columns:
-            if not pd.api.types.is_numeric_dtype(frame[name]) or frame[name].dtype == bool:
-                raise ValueError(f"column {name!r} must be numeric, it is {frame[name].dtype}")
-            broken[name] = _rescaled(frame[name], fault).astype(frame[name].dtype)
+            dtype = frame[name].dtype
+            if not pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_bool_dtype(dtype):
+                raise ValueError(f"column {name!r} must be numeric, it is {dtype}")
+            changed = _rescaled(frame[name], fault)
+            if dtype.kind in "iu":
+                _refuse_too_large(changed.dropna().to_numpy(float), name, dtype)
+            broken[name] = changed.astype(dtype)
     return broken
+
+
+def _refuse_too_large(values, name, dtype):
+    limits = np.iinfo(getattr(dtype, "numpy_dtype", dtype))
+    outside = values[(values < limits.min) | (values >= limits.max + 1)]
+    if len(outside):
+        raise ValueError(f"column {name!r} is {dtype}, which cannot hold {outside[0]:g}")
 
 
 def _rescaled(values, fault):
     if fault == "nan_to_zero":
         return values.fillna(0)
-    changed = values * 1.609344 if fault == "miles_to_km" else (values - 32) / 1.8
+    changed = values * 1.609344 if fault == "miles_to_km" else (values - 32.0) / 1.8
     return changed if pd.api.types.is_float_dtype(values.dtype) else changed.round()
 
 
@@ -529,20 +570,31 @@ def _swapped(frame, columns):
 def _stale(frame, columns, time, by, age):
     if {time, by} & set(columns):
         raise ValueError(f"column must be neither {time!r} nor {by!r}, by which rows are joined")
-    age = pd.Timedelta(age)
+    if by == time:
+        raise ValueError(f"by must be another column than time, got {by!r} for both")
+    try:
+        if isinstance(age, (int, float)):
+            raise TypeError("a number alone has no unit")
+        age = pd.Timedelta(age)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"age must be a length of time such as '24h', got {age!r}: {error}"
+        ) from None
     if not age > pd.Timedelta(0):
         raise ValueError(f"age must be more than 0, got {age}")
     if not pd.api.types.is_datetime64_any_dtype(frame[time]) or frame[time].isna().any():
         raise ValueError(f"column {time!r} must hold a time in every row")
-    known = frame[[by, time, *columns]].sort_values(time, kind="stable")
-    asked = pd.DataFrame({by: frame[by], time: frame[time] - age, "row": np.arange(len(frame))})
-    asked = asked.sort_values(time, kind="stable")
-    found = known.drop_duplicates([by, time], keep="last")
-    rows_of = found.assign(row_found=np.arange(len(found)))[[by, time, "row_found"]]
-    matched = pd.merge_asof(asked, rows_of, on=time, by=by).sort_values("row")["row_found"]
-    first = frame[by].map(rows_of.groupby(by, observed=True)["row_found"].first()).to_numpy()
-    rows = matched.fillna(pd.Series(first, matched.index)).to_numpy().astype(int)
-    return found[columns].iloc[rows].set_axis(frame.index)
+    if frame[by].isna().any():
+        raise ValueError(f"column {by!r} must hold a key in every row")
+    rows = pd.DataFrame({"by": frame[by], "time": frame[time], "row": np.arange(len(frame))})
+    rows = rows.sort_values("time", kind="stable")
+    known = rows.drop_duplicates(["by", "time"], keep="last")
+    asked = rows.assign(time=(rows["time"] - age).astype(rows["time"].dtype))
+    found = pd.merge_asof(asked, known, on="time", by="by", suffixes=("", "_found"))
+    found = found.sort_values("row")["row_found"].to_numpy()
+    first = frame[by].map(known.groupby("by", observed=True)["row"].first()).to_numpy()
+    at = np.where(np.isnan(found), first, found).astype(int)
+    return frame[columns].iloc[at].set_axis(frame.index)
 
 
 # --- Scalability: how many replicas ----------------------------------------------------------
@@ -625,7 +677,7 @@ def wait_probability(queries_per_hour, service_seconds, servers, longer_than=0.0
     _checks.whole_number(servers, "servers")
     seconds = _checks.numbers(np.ravel(longer_than), "longer_than", low=0, high=np.inf)
     chance = erlang_c(load, servers) * np.exp(-(servers - load) * seconds / service_seconds)
-    return float(chance[0]) if np.ndim(longer_than) == 0 else chance
+    return float(chance[0]) if np.ndim(longer_than) == 0 else chance.reshape(np.shape(longer_than))
 
 
 def simulate_queue(
@@ -636,7 +688,7 @@ def simulate_queue(
     Parameters
     ----------
     queries_per_hour : float
-        Above 0.
+        At least 1e-9.
     service_seconds : float
         Mean time of an answer, above 0; times are drawn from an exponential distribution.
     servers : int
@@ -668,7 +720,7 @@ def simulate_queue(
     0.67 0.66
     """
     load = _load(queries_per_hour, service_seconds)
-    _checks.number(queries_per_hour, "queries_per_hour", low=0, open_low=True)
+    _checks.number(queries_per_hour, "queries_per_hour", low=1e-9)
     _checks.whole_number(servers, "servers")
     _load_and_servers(load, servers)
     _checks.whole_number(n_queries, "n_queries")
@@ -696,7 +748,7 @@ def replicas_needed(queries_per_hour, service_seconds, max_wait_seconds, quantil
 
     Parameters
     ----------
-    queries_per_hour : float or array-like of shape (n,)
+    queries_per_hour : float or array-like
         At least 0.
     service_seconds : float
         Mean time of an answer, above 0.
@@ -707,7 +759,7 @@ def replicas_needed(queries_per_hour, service_seconds, max_wait_seconds, quantil
 
     Returns
     -------
-    int, or ndarray of n integers
+    int, or ndarray of integers of the shape of queries_per_hour
         At least 1.
 
     Raises
@@ -737,7 +789,8 @@ def replicas_needed(queries_per_hour, service_seconds, max_wait_seconds, quantil
         )
         too_few = late > 1 - quantile
         if not too_few.any():
-            return int(servers[0]) if np.ndim(queries_per_hour) == 0 else servers
+            servers = servers.reshape(np.shape(queries_per_hour))
+            return int(servers) if servers.ndim == 0 else servers
         servers = servers + too_few
 
 
@@ -859,7 +912,9 @@ def _load(queries_per_hour, service_seconds):
     """Offered load in erlangs."""
     queries = _checks.numbers(np.ravel(queries_per_hour), "queries_per_hour", low=0, high=np.inf)
     _checks.number(service_seconds, "service_seconds", low=0, open_low=True)
-    load = queries / 3600 * service_seconds
+    with np.errstate(over="ignore"):
+        load = queries / 3600 * service_seconds
+    _checks.numbers(load, "queries_per_hour / 3600 * service_seconds", low=0, high=1e7)
     return load[0] if np.ndim(queries_per_hour) == 0 else load
 
 
@@ -942,6 +997,9 @@ def fingerprint(frame):
 def _content(values, name):
     """The dtype's name, and bytes that equal content alone gives."""
     dtype = values.dtype
+    of_arrow = isinstance(dtype, pd.ArrowDtype) and dtype.kind in "mM"
+    if of_arrow or isinstance(dtype, pd.SparseDtype):
+        raise TypeError(f"{name} must hold numbers, times or text as pandas does, got {dtype}")
     missing = np.asarray(values.isna())
     if isinstance(dtype, pd.CategoricalDtype):
         codes = values.cat.codes if isinstance(values, pd.Series) else values.codes
@@ -959,7 +1017,7 @@ def _content(values, name):
     if pd.api.types.is_datetime64_any_dtype(dtype) or pd.api.types.is_timedelta64_dtype(dtype):
         return str(dtype), _bytes(pd.Index(values).asi8, "<i8")  # NaT has a number, too
     if dtype.kind in "biuf" and dtype.itemsize <= 8:
-        filled = values.fillna(0) if missing.any() else values
+        filled = values.fillna(False if dtype.kind == "b" else 0) if missing.any() else values
         plain = filled.to_numpy(dtype=getattr(dtype, "numpy_dtype", dtype))
         if dtype.kind == "f":
             plain = plain + plain.dtype.type(0)  # -0.0 becomes 0.0

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 
@@ -117,8 +118,13 @@ def test_the_curve_draws_the_gain_and_the_closed_form():
     ("value", "message"),
     [
         ([[0, 1, 2], [3, 4, 5]], r"shape \(2, 2\), got \(2, 3\)"),
-        ([[0, np.nan], [1, 2]], "finite"),
-        ("free", "matrix of numbers"),
+        ([[0, np.nan], [1, 2]], "1 missing value"),
+        ([[0, np.inf], [1, 2]], "finite"),
+        ([["0", "-1"], ["-1", "0"]], "must hold numbers"),
+        (np.array([[0, 1], [2, 3]], "datetime64[D]"), "must hold numbers"),
+        (np.ma.masked_equal([[0, -1], [-2, 3]], -2), "1 missing value"),
+        ([[0, -(10**400)], [-1, 0]], "must hold numbers"),
+        ("free", r"shape \(2, 2\), got \(\)"),
         ([[0, -1], [-1]], "matrix of numbers"),
         ([[0, -1], [1, 0]], "one prediction is always best"),
         ([[0, 5], [-1, 5]], "one prediction is always best"),
@@ -146,6 +152,14 @@ def test_business_value_refuses_by_name(change, message):
     right = {"y_true": [0, 1], "y_score": [0.1, 0.9], "value_matrix": PRICES, "threshold": 0.5}
     with pytest.raises(ValueError, match=message):
         design.business_value(**right | change)
+
+
+@pytest.mark.parametrize("thresholds", [0.1, [0.1], [2, 3], [0, 0.05]])
+def test_a_curve_of_one_height_has_room(thresholds):
+    ax = design.plot_value_curve([0, 1], [0.3, 0.9], PRICES, np.add(thresholds, 0.01))
+    low, high = ax.get_ylim()
+    heights = ax.lines[0].get_ydata()
+    assert low < min(heights) <= max(heights) < high
 
 
 def test_the_curve_refuses_an_unknown_colour():
@@ -221,6 +235,46 @@ def test_rows_that_do_not_fit_are_refused_by_column(artifact):
         registry.predict("late", X[:2].assign(temp="warm"))
     with pytest.raises(ValueError, match=r"rows\['distance'\] must be int64"):
         registry.predict("late", X[:2].assign(distance=np.nan))
+
+
+@pytest.mark.parametrize("key", ["sha256", "version", "rows", "bytes", "trained_on"])
+def test_scores_do_not_overwrite_the_record(key, tmp_path):
+    X = pd.DataFrame({"x": [0.0, 1.0]})
+    model = LogisticRegression().fit(X, [0, 1])
+    registry = design.ArtifactRegistry(tmp_path)
+    with pytest.raises(ValueError, match=f"{key} is a field of the record"):
+        registry.save("m", model, X, **{key: 5})
+    for bad in ("good", None, np.nan):
+        with pytest.raises(ValueError, match="auc must be a number"):
+            registry.save("m", model, X, auc=bad)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_predict_refuses_rows_that_are_no_table_and_values_that_would_change(tmp_path):
+    X = pd.DataFrame({"whole": [0, 1, 2, 3], "flag": [True, False] * 2})
+    registry = design.ArtifactRegistry(tmp_path)
+    model = LogisticRegression().fit(X, [0, 0, 1, 1])
+    registry.save("m", model, X)
+    with pytest.raises(TypeError, match="rows must be a DataFrame, got list"):
+        registry.predict("m", [1])
+    for column, bad in (("whole", 1e300), ("whole", 1.5), ("flag", "False"), ("flag", 2)):
+        with pytest.raises(ValueError, match=rf"rows\['{column}'\] must be"):
+            registry.predict("m", X.astype(object).assign(**{column: bad}))
+        with pytest.raises(ValueError, match=rf"rows\['{column}'\] must be"):
+            registry.predict("m", X.assign(**{column: bad}))
+    same = pd.DataFrame({"whole": [0.0, 1.0, 2.0, 3.0], "flag": [1, 0, 1, 0]})
+    for rows in (same, same.astype(object), X.convert_dtypes()):
+        assert registry.predict("m", rows).tolist() == model.predict_proba(X)[:, 1].tolist()
+    registry.save("one", DummyClassifier().fit(X, [0] * 4), X)
+    with pytest.raises(ValueError, match="two probabilities a row, got 1"):
+        registry.predict("one", X)
+
+
+def test_an_unseen_category_of_a_categorical_counts_as_missing(artifact):
+    registry, _, X = artifact
+    rows = X.head(2).assign(origin=pd.Categorical(["JFK", "XXX"]))
+    gone = X.head(2).assign(origin=["JFK", None])
+    assert registry.predict("late", rows).tolist() == registry.predict("late", gone).tolist()
 
 
 def test_what_cannot_be_saved_is_refused(tmp_path):
@@ -406,6 +460,12 @@ def test_no_value_of_a_stale_join_is_younger_than_its_age(flights):
         (("typo", "x"), "fault must be one of"),
         (("miles_to_km", "y"), "column 'y' is not in frame"),
         (("miles_to_km", []), "column is empty"),
+        (("miles_to_km", 5), "column 5 is not in frame"),
+        (("miles_to_km", "small"), "column 'small' is int8, which cannot hold 161"),
+        (("fahrenheit_to_celsius", "unsigned"), "column 'unsigned' is uint8, .* hold -7"),
+        (("miles_to_km", "nullable"), "column 'nullable' is Int8, which cannot hold 161"),
+        (("nan_to_zero", "maybe"), "column 'maybe' must be numeric, it is boolean"),
+        (("miles_to_km", "maybe"), "column 'maybe' must be numeric, it is boolean"),
         (("miles_to_km", "text"), "column 'text' must be numeric"),
         (("nan_to_zero", "flag"), "column 'flag' must be numeric"),
         (("swapped_columns", "x"), "two columns"),
@@ -417,13 +477,46 @@ def test_no_value_of_a_stale_join_is_younger_than_its_age(flights):
 )
 def test_faults_that_cannot_be_are_refused(arguments, message):
     frame = pd.DataFrame({"x": [1.0], "z": [2.0], "whole": [1], "text": ["a"], "flag": [True]})
+    frame["small"] = np.array([100], "int8")
+    frame["unsigned"] = np.array([20], "uint8")
+    frame["nullable"] = pd.array([100], "Int8")
+    frame["maybe"] = pd.array([True], "boolean")
     with pytest.raises(ValueError, match=message):
         design.inject_fault(frame, *arguments)
+
+
+def test_a_small_integer_column_holds_what_fits():
+    frame = pd.DataFrame({"x": np.array([-100, 70, 79], "int8")})
+    frame["y"] = pd.array([-100, None, 79], "Int8")
+    celsius = design.inject_fault(frame, "fahrenheit_to_celsius", ["x", "y"])
+    assert celsius["x"].tolist() == [-73, 21, 26] and celsius.dtypes.equals(frame.dtypes)
+    assert celsius["y"].tolist() == [-73, pd.NA, 26]
+    twice = pd.DataFrame([[1, 2]], columns=["x", "x"])
+    with pytest.raises(ValueError, match="frame must have columns of distinct names"):
+        design.inject_fault(twice, "miles_to_km", "x")
+
+
+@pytest.mark.parametrize("names", [("row", "row_found"), ("by", "time"), ("time", "by")])
+def test_stale_joins_know_no_forbidden_names_and_ages_finer_than_the_times(names):
+    time, by = names
+    hours = pd.to_datetime(["2013-01-01 00:00", "2013-01-01 01:00", "2013-01-01 02:00"])
+    frame = pd.DataFrame({time: hours.as_unit("us"), by: ["a"] * 3, "value": [1.0, 2.0, 3.0]})
+    for age, stale in (("1h", [1, 1, 2]), ("1ns", [1, 1, 2]), (pd.Timedelta("2h"), [1, 1, 1])):
+        broken = design.inject_fault(frame, "stale_join", "value", time=time, by=by, age=age)
+        assert broken["value"].tolist() == stale and broken[[time, by]].equals(frame[[time, by]])
 
 
 def test_stale_joins_that_cannot_be_are_refused(flights):
     with pytest.raises(ValueError, match="age must be more than 0"):
         design.inject_fault(flights, "stale_join", "temp", age="0h")
+    for age in ("abc", np.inf, True, 3600, None):
+        with pytest.raises(ValueError, match="age must be"):
+            design.inject_fault(flights, "stale_join", "temp", age=age)
+    with pytest.raises(ValueError, match="by must be another column than time"):
+        design.inject_fault(flights, "stale_join", "temp", by="scheduled")
+    gap = flights.head(3).assign(origin=["JFK", None, "LGA"])
+    with pytest.raises(ValueError, match="column 'origin' must hold a key in every row"):
+        design.inject_fault(gap, "stale_join", "temp")
     with pytest.raises(ValueError, match="must hold a time"):
         design.inject_fault(flights, "stale_join", "temp", time="distance")
     with pytest.raises(ValueError, match="neither 'scheduled' nor 'origin'"):
@@ -523,7 +616,10 @@ def test_replicas_of_many_rates_are_those_of_each():
         (lambda: design.simulate_queue(1e6, 0.05, [16, 17]), "servers must be a whole number"),
         (lambda: design.wait_probability([1, 2], 0.05, 16), "queries_per_hour must be one number"),
         (lambda: design.wait_probability(1e6, 0, 16), "service_seconds"),
-        (lambda: design.simulate_queue(0, 0.05, 1), "queries_per_hour must be a number above 0"),
+        (lambda: design.simulate_queue(0, 0.05, 1), "queries_per_hour must be a number at least"),
+        (lambda: design.simulate_queue(1e-310, 1, 2, 5), "queries_per_hour must be a number"),
+        (lambda: design.replicas_needed(1e30, 1, 1), "queries_per_hour / 3600 .* 1e"),
+        (lambda: design.replicas_needed(1e300, 1e300, 1), "queries_per_hour / 3600 .* 1e"),
         (lambda: design.simulate_queue(1e6, 0.05, 13), "line would grow without end"),
         (lambda: design.simulate_queue(100, 0.05, 1, 0), "n_queries"),
         (lambda: design.simulate_queue(100, 0.05, 1, 10, random_state="x"), "random_state"),
@@ -537,6 +633,15 @@ def test_replicas_of_many_rates_are_those_of_each():
 def test_queues_refuse_by_name(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_arrays_keep_their_shape():
+    flat = design.wait_probability(1e6, 0.05, 18, [0, 0.01, 0.05, 0.1])
+    square = design.wait_probability(1e6, 0.05, 18, [[0, 0.01], [0.05, 0.1]])
+    assert square.tolist() == flat.reshape(2, 2).tolist()
+    many = design.replicas_needed([[1e5, 1e6], [2e6, 0]], 0.05, 0.05)
+    one_by_one = [design.replicas_needed(rate, 0.05, 0.05) for rate in (1e5, 1e6, 2e6, 0)]
+    assert many.shape == (2, 2) and many.ravel().tolist() == one_by_one
 
 
 # --- Autoscaling
@@ -814,11 +919,24 @@ def test_a_round_trip_through_a_file_keeps_the_fingerprint(tmp_path, flights):
         ),
         (pd.DataFrame({"x": ["a", 1]}), "column 'x' must hold numbers, times or text, got 1"),
         (pd.DataFrame({"x": [1j]}), "column 'x' .* complex128"),
+        (pd.DataFrame({"x": pd.arrays.SparseArray([0.0, 1.0])}), "column 'x' .* Sparse"),
+        (
+            pd.DataFrame({"x": pd.to_datetime(["2013-01-01"])}).convert_dtypes(
+                dtype_backend="pyarrow"
+            ),
+            r"column .x. .* timestamp\[us\]\[pyarrow\]",
+        ),
     ],
 )
 def test_what_has_no_fingerprint_is_refused(frame, message):
     with pytest.raises(TypeError, match=message):
         design.fingerprint(frame)
+
+
+def test_a_missing_boolean_is_neither_true_nor_false():
+    columns = ([True, None], [True, False], [True, True])
+    hashes = {design.fingerprint(pd.DataFrame({"a": pd.array(c, "boolean")})) for c in columns}
+    assert len(hashes) == 3
 
 
 def test_a_run_is_reproducible_in_another_process(flights):
