@@ -327,6 +327,8 @@ def make_missing(frame, column, mechanism, share=0.3, *, by=None, random_state=N
     chance = np.full(present.sum(), float(share))
     if mechanism != "MCAR":
         decides = frame.loc[present, by if mechanism == "MAR" else column]
+        if isinstance(decides.dtype, pd.CategoricalDtype) and not decides.cat.ordered:
+            raise ValueError(f"{decides.name!r} must hold ordered categories, its have no order")
         try:
             rank = (decides.rank().to_numpy() - 0.5) / len(decides)
         except TypeError:
@@ -642,8 +644,8 @@ def imputation_bias(
     TypeError
         If frame is not a DataFrame, or a remedy neither a transformer nor one of the two words.
     ValueError
-        If an argument is out of range, a column is not there, constant or has gaps, or a
-        remedy leaves gaps.
+        If an argument is out of range, a column is not there, constant or has gaps, a draw
+        leaves no value, or a remedy leaves gaps.
 
     References
     ----------
@@ -679,6 +681,8 @@ def imputation_bias(
     complete = _checks.numbers(frame[column], f"frame[{column!r}]")
     if not complete.std() > 0:
         raise ValueError(f"frame[{column!r}] holds one value only")
+    if not pd.api.types.is_list_like(mechanisms) or len(mechanisms) == 0:
+        raise ValueError(f"mechanisms must be a sequence of {_MECHANISMS}, got {mechanisms!r}")
     rng = _checks.generator(random_state)
     rows = []
     for mechanism in mechanisms:
@@ -687,6 +691,8 @@ def imputation_bias(
             make_missing(frame, column, mechanism, share, by=decides, random_state=rng)
             for _ in range(repeats)
         ]
+        if any(gappy[column].isna().all() for gappy in draws):
+            raise ValueError(f"share {share} leaves no value of {column!r} in some draw; lower it")
         for name, remedy in remedies.items():
             after = [_after(remedy, gappy, column, name) for gappy in draws]
             means = np.array([values.mean() for values in after])
@@ -795,8 +801,8 @@ class HashingEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     Raises
     ------
     ValueError
-        If n_buckets is out of range, X is empty, names a column twice or holds an infinite
-        number, or columns differ from those of `fit`.
+        If n_buckets is out of range, alternate_sign is no bool, X is empty, names a column
+        twice or holds an infinite number, or columns differ from those of `fit`.
     TypeError
         If an entry is neither a string, a number nor missing, but a list, say.
 
@@ -830,6 +836,8 @@ class HashingEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     def fit(self, X, y=None):
         """Check the parameters and remember the columns; y is ignored."""
         self._n_features_out = _checks.whole_number(self.n_buckets, "n_buckets")
+        if not isinstance(self.alternate_sign, (bool, np.bool_)):
+            raise ValueError(f"alternate_sign must be True or False, got {self.alternate_sign!r}")
         _columns(self, X, reset=True)
         return self
 
@@ -964,7 +972,7 @@ def cross_features(frame, columns, n_buckets=None):
     >>> cross_features(buyers, ["married", "children"]).tolist()
     ['yes × 2', 'no × 0']
     """
-    names = list(columns) if not isinstance(columns, str) else [columns]
+    names = list(columns) if pd.api.types.is_list_like(columns) else [columns]
     if len(names) < 2 or len(set(names)) != len(names):
         raise ValueError(f"columns must be at least two distinct names, got {names}")
     _needs(frame, "frame", names, "columns")
@@ -991,6 +999,8 @@ def _needs(frame, name, columns=(), argument=None):
         raise ValueError(f"{name} is empty, its shape is {frame.shape}")
     if not frame.columns.is_unique:
         raise ValueError(f"{name} must have columns of distinct names, got {list(frame.columns)}")
+    if columns and frame.columns.nlevels > 1:
+        raise ValueError(f"{name} must have one level of column names, got {list(frame.columns)}")
     for column in columns:
         if column not in frame.columns:
             raise ValueError(f"{argument or name} must name a column of {name}, got {column!r}")
@@ -1035,7 +1045,10 @@ def _columns(estimator, X, reset):
     """X as a dict of Series by column name, checked as scikit-learn checks; copies, not views."""
     if isinstance(X, pd.DataFrame) and not X.columns.is_unique:
         raise ValueError(f"X must have columns of distinct names, got {list(X.columns)}")
-    checked = validate_data(estimator, X, reset=reset, dtype=None, ensure_all_finite="allow-nan")
+    mixed = X.astype(object) if isinstance(X, pd.DataFrame) else X  # dates beside numbers, too
+    checked = validate_data(
+        estimator, mixed, reset=reset, dtype=None, ensure_all_finite="allow-nan"
+    )
     if not isinstance(X, pd.DataFrame):
         names = getattr(estimator, "feature_names_in_", None)
         names = [f"x{i}" for i in range(checked.shape[1])] if names is None else names

@@ -273,6 +273,20 @@ def test_make_missing_refuses_by_name(arguments, message):
         fe.make_missing(frame, *arguments)
 
 
+def test_make_missing_needs_an_order_and_plain_column_names():
+    frame = pd.DataFrame({"size": pd.Categorical(["S", "M", "L"] * 200), "n": range(600)})
+    with pytest.raises(ValueError, match="'size' must hold ordered categories"):
+        fe.make_missing(frame, "size", "MNAR")
+    with pytest.raises(ValueError, match="'size' must hold ordered categories"):
+        fe.make_missing(frame, "n", "MAR", by="size")
+    frame["size"] = frame["size"].cat.set_categories(["S", "M", "L"], ordered=True)
+    gone = fe.make_missing(frame, "size", "MNAR", random_state=0)["size"].isna()
+    assert gone.groupby(frame["size"], observed=True).mean().is_monotonic_increasing
+    levels = pd.DataFrame([[1.0, 2.0]], columns=pd.MultiIndex.from_product([["a"], ["b", "c"]]))
+    with pytest.raises(ValueError, match="frame must have one level of column names"):
+        fe.make_missing(levels, "a", "MCAR")
+
+
 def test_make_missing_refuses_a_deciding_column_that_cannot_decide():
     frame = pd.DataFrame({"a": [1.0, 2.0], "b": [1.0, None], "c": ["x", 3]})
     refused = [
@@ -516,6 +530,21 @@ def test_random_category_imputer_when_a_later_dtype_cannot_hold_what_was_learned
     ]
 
 
+@pytest.mark.parametrize(
+    "frame",
+    [
+        pd.DataFrame({"a": pd.Categorical([1, 2, None])}),
+        pd.DataFrame({"a": pd.Categorical([1, 2, None]), "b": [1, 2, 3]}),
+        pd.DataFrame({"a": [1.5, None, 2], "b": pd.to_datetime(["2013-01-01", None, None])}),
+    ],
+)
+def test_categories_of_numbers_and_dates_beside_numbers(frame):
+    filled = fe.RandomCategoryImputer(random_state=0).fit_transform(frame)
+    assert filled.dtypes.equals(frame.dtypes) and not filled.isna().any(axis=None)
+    encoded = fe.HashingEncoder(64).fit_transform(frame)
+    assert encoded.sum() == frame.size
+
+
 def test_a_column_named_twice_is_refused():
     twice = pd.DataFrame([["x", "y"]], columns=["a", "a"])
     for transformer in (fe.RandomCategoryImputer(random_state=0), fe.HashingEncoder()):
@@ -539,7 +568,7 @@ def test_random_category_imputer_on_odd_columns():
     with pytest.raises(ValueError, match="'gone' has no observed value"):
         imputer.fit(pd.DataFrame({"ok": [1, 2], "gone": [None, None]}))
     for bad in (np.inf, -np.inf):
-        with pytest.raises(ValueError, match="contains infinity"):
+        with pytest.raises(ValueError, match="'a' must hold no infinite number"):
             imputer.fit(pd.DataFrame({"a": [1.0, bad]}))
         with pytest.raises(ValueError, match="'a' must hold no infinite number"):
             imputer.fit(pd.DataFrame({"a": ["x", bad]}))
@@ -613,6 +642,9 @@ def test_imputation_bias_refuses_by_name(related):
         ({"share": 1}, ValueError, "share must be"),
         ({"repeats": 1}, ValueError, "repeats must be"),
         ({"mechanisms": ["X"]}, ValueError, "mechanism must be"),
+        ({"mechanisms": None}, ValueError, "mechanisms must be a sequence"),
+        ({"mechanisms": []}, ValueError, "mechanisms must be a sequence"),
+        ({"share": 0.999}, ValueError, "share 0.999 leaves no value of 'effect'"),
     ]
     for change, error, message in refused:
         with pytest.raises(error, match=message):
@@ -779,6 +811,8 @@ def test_hashing_encoder_refuses_by_name():
     for n_buckets in (0, -1, 2.5, "8", True):
         with pytest.raises(ValueError, match="n_buckets must be a whole number of at least 1"):
             fe.HashingEncoder(n_buckets).fit(frame)
+    with pytest.raises(ValueError, match="alternate_sign must be True or False, got 'x'"):
+        fe.HashingEncoder(alternate_sign="x").fit(frame)
     for bad, error in (([np.inf], ValueError), (["x", -np.inf], ValueError), ([["x"]], TypeError)):
         column = pd.DataFrame({"a": pd.Series(bad, dtype=object)})
         with pytest.raises(error, match="'a'"):
@@ -925,6 +959,7 @@ def test_cross_features_refuses_by_name():
     refused = [
         ((frame, ["b"]), ValueError, "columns must be at least two"),
         ((frame, "ab"), ValueError, "columns must be at least two"),
+        ((frame, None), ValueError, r"columns must be at least two distinct names, got \[None\]"),
         ((frame, ["b", "b"]), ValueError, "columns must be at least two"),
         ((frame, ["b", "z"]), ValueError, "columns must name a column of frame, got 'z'"),
         ((frame, ["a", "b"]), ValueError, "'a' must hold no infinite number"),
