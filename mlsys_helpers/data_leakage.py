@@ -660,10 +660,10 @@ def audit_leakage(
     from an AUC of 0.7, medium from 0.6. Copies: high from 1 % of the test rows on, medium from
     0.1 %. Power: high from an AUC of 0.95 on, else medium.
 
-    In a coarse table, where over 1 % of the training rows repeat one another, rows of both sides
-    are alike by chance; they are reported only if their labels agree as those of copies do
-    (Cohen's kappa of 0.5 or more). In a small table of few columns a handful of rows may be alike
-    by chance, too, and are reported. Give such tables a column that tells their rows apart.
+    In a small or coarse table rows are alike by chance. How often is seen within the training
+    rows: copies on both sides are reported if there are more of them than that (binomial test at
+    0.001), or if there are at least 20 and their labels agree as those of copies do (Cohen's
+    kappa of 0.5 or more). So two or three copies are not.
 
     False alarms: the checks of time, labels, groups and availability compare facts and raise
     none. The other two were silent on each of 200 clean splits of generated tables and on each of
@@ -779,8 +779,10 @@ def _copies(train, test, y_train, y_test, tolerance):
     if twins.empty:
         return
     same = y_train[twins["left"]] == y_test[twins["right"]]
-    coarse = train.duplicated().mean() > 0.01
-    if coarse and _kappa(y_train[twins["left"]], y_test[twins["right"]]) < 0.5:
+    chance = max(_twin_share(train, tolerance), 0.3 / len(train))
+    as_many_as_by_chance = stats.binom.sf(len(twins) - 1, len(test), chance) > 0.001
+    agree = _kappa(y_train[twins["left"]], y_test[twins["right"]]) >= 0.5
+    if as_many_as_by_chance and not (agree and len(twins) >= 20):
         return
     for check, rows in (
         ("duplicates", twins["distance"] == 0),
@@ -793,6 +795,19 @@ def _copies(train, test, y_train, y_test, tolerance):
                 f"{same[rows].mean():.0%} of them with the same label"
             )
             yield _grade(share, 0.01, 0.001), check, "all features", share, text
+
+
+def _twin_share(table, tolerance):
+    """The share of rows with an exact or near copy in their own table."""
+    points = np.column_stack([_coordinates(table[column], column) for column in table])
+    repeated = pd.DataFrame(points).duplicated(keep=False).to_numpy()
+    rows = np.flatnonzero(~pd.DataFrame(points).duplicated())
+    bound = tolerance + 1e-9
+    distance, _ = KDTree(points[rows]).query(
+        points[rows], k=2, p=np.inf, distance_upper_bound=bound
+    )
+    near = np.isfinite(distance[:, 1]) & ~repeated[rows]
+    return (repeated.sum() + near.sum()) / len(table)
 
 
 def _kappa(first, second):
