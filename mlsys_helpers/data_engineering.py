@@ -732,8 +732,8 @@ def plot_format_comparison(table, measure="seconds"):
     >>> from mlsys_helpers.data_engineering import plot_format_comparison
     >>> table = pd.DataFrame({"format": ["CSV"], "workload": ["write"], "seconds": [2.0]})
     >>> panels = plot_format_comparison(table)
-    >>> panels[0].get_title()
-    'write'
+    >>> panels[0].get_xlabel()
+    's'
     """
     _checks.one_of(measure, "measure", ("seconds", "bytes"))
     _checks_frame(table, "table", ["format", "workload", measure])

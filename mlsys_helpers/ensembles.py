@@ -456,8 +456,9 @@ def plot_boosting_round(model, X, y, number, ax=None):
     >>> X, y = load_breast_cancer()
     >>> X = X[["mean radius", "mean texture"]].to_numpy()
     >>> model = BoostingEnsemble(n_estimators=5, random_state=0).fit(X, y)
-    >>> plot_boosting_round(model, X, y, 3).get_title()
-    'Round 3: error 0.29'
+    >>> ax = plot_boosting_round(model, X, y, 3)
+    >>> len(ax.collections)  # the areas, two classes, and the rows that are wrong
+    4
     """
     if not isinstance(model, BoostingEnsemble):
         raise TypeError(f"model must be a BoostingEnsemble, got {type(model).__name__}")
