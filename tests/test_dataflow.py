@@ -83,10 +83,10 @@ def key(broker, request):
 def is_running(pid):
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+        state = Path(f"/proc/{pid}/stat")
+        return not (state.exists() and state.read_text().rpartition(")")[2].split()[0] == "Z")
+    except (ProcessLookupError, FileNotFoundError):  # it ended between two of these lines
         return False
-    state = Path(f"/proc/{pid}/stat")
-    return not (state.exists() and state.read_text().rpartition(")")[2].split()[0] == "Z")
 
 
 def all_gone(pids, folders, seconds=20):
@@ -1196,6 +1196,26 @@ def _divides_by_zero(parts):
     return count, sum(n * mean for n, mean in parts if n) / count
 
 
+def _drops_a_mean_of_zero(parts):
+    parts = [(n, mean) for n, mean in parts if mean]
+    count = sum(n for n, _ in parts)
+    return count, (sum(n * mean for n, mean in parts) / count if count else None)
+
+
+def _two_parts_only(parts):
+    return _weighted(parts[:2])
+
+
+def _whole_means(parts):
+    count, mean = _weighted(parts)
+    return count, (mean if mean is None else round(mean))
+
+
+def _weighted(parts):
+    count = sum(n for n, _ in parts)
+    return count, (sum(n * mean for n, mean in parts if n) / count if count else None)
+
+
 def _handle(bodies, *, once=True, errors=(ValueError, KeyError, TypeError), keep=True, early=False):
     counts, done, dead = {}, set(), []
     for body in bodies:
@@ -1222,6 +1242,21 @@ def _repetition_is_dead(bodies):
     return counts, dead + [body for body in bodies if body in seen or seen.add(body)]
 
 
+def _same_bytes_only(bodies):
+    counts, dead = {}, []
+    for body in dict.fromkeys(bodies):
+        more, no_good = _handle([body])
+        dead += no_good
+        counts |= {origin: counts.get(origin, 0) + n for origin, n in more.items()}
+    return counts, dead
+
+
+def _zero_is_nothing(bodies):
+    zeros = [body for body in bodies if b'"number": 0' in body]
+    counts, dead = _handle([body for body in bodies if body not in zeros])
+    return counts, dead + zeros
+
+
 def _places(log, last_read):
     return [event for _, event in log[last_read + 1 :]], max(0, log[0][0] - last_read - 1)
 
@@ -1242,10 +1277,26 @@ def _off_by_one(log, last_read):
     return [event for offset, event in log if offset > last_read], max(0, log[0][0] - last_read)
 
 
-def _count_events(times, width, lateness, *, strict=False, forgets=False, never=False, order=False):
-    counts, late, latest = {}, 0, -float("inf")
+def _new_reader_misses_nothing(log, last_read):
+    events = [event for offset, event in log if offset > last_read]
+    return events, 0 if last_read < 0 else max(0, log[0][0] - last_read - 1)
+
+
+def _count_events(
+    times,
+    width,
+    lateness,
+    *,
+    strict=False,
+    forgets=False,
+    never=False,
+    order=False,
+    first=-float("inf"),
+    cut=False,
+):
+    counts, late, latest = {}, 0, first
     for time_ in times:
-        start = time_ // width * width
+        start = int(time_ / width) * width if cut else time_ // width * width
         watermark = latest - lateness
         closed = start + width < watermark if strict else start + width <= watermark
         if order:
@@ -1265,6 +1316,9 @@ WRONG_ANSWERS = {
         (_trips_over_empty, "TypeError"),
         (_divides_by_zero, "ZeroDivisionError"),
         (lambda parts: sum(n * mean for n, mean in parts if n) / 4, "two things"),
+        (_drops_a_mean_of_zero, "a mean of 0, and two rows"),
+        (_two_parts_only, "any number of parts"),
+        (_whole_means, "do not round"),
     ],
     "handle": [
         (lambda bodies: _handle(bodies, once=False), "counted again"),
@@ -1273,6 +1327,8 @@ WRONG_ANSWERS = {
         (lambda bodies: _handle(bodies, keep=False), "Keep them"),
         (lambda bodies: _handle(bodies, early=True), "when it has been seen"),
         (_repetition_is_dead, "no dead letter"),
+        (_same_bytes_only, "not the bytes"),
+        (_zero_is_nothing, "0 is a number, too"),
     ],
     "unread": [
         (_places, "not places in the list"),
@@ -1280,6 +1336,8 @@ WRONG_ANSWERS = {
         (_sees_no_gap, "are gone: three"),
         (_all_that_is_gone, "nothing *unread* is gone"),
         (_off_by_one, "Nothing is lost"),
+        (_new_reader_misses_nothing, "has missed 5"),
+        (lambda log, last_read: _sees_no_gap(log, last_read)[::-1], "two things"),
     ],
     "count_events": [
         (lambda t, w, late: _count_events(t, w, late, strict=True), "*at* the watermark"),
@@ -1287,5 +1345,7 @@ WRONG_ANSWERS = {
         (lambda t, w, late: _count_events(t, w, late, never=True), "3 is too late"),
         (lambda t, w, late: _count_events(t, w, late, order=True), "not too late"),
         (lambda t, w, late: _count_events(t, w, 0), "With a lateness of 5"),
+        (lambda t, w, late: _count_events(t, w, late, first=0), "no time has been seen"),
+        (lambda t, w, late: _count_events(t, w, late, cut=True), "may be negative"),
     ],
 }

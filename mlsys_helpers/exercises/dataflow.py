@@ -25,6 +25,10 @@ def merge_means(attempt):
     expect(np.isclose(mean, 4.0), "The rows add up to 10 + 3 · 2 = 16, and there are four.")
     count, mean = attempt([(2, 5.0), (0, None)])
     expect(count == 2 and np.isclose(mean, 5.0), "A part without rows must change nothing.")
+    count, mean = attempt([(2, 0.0), (1, 1.5), (3, 0.5)])
+    expect(count != 4, "The first part has a mean of 0, and two rows: they count.")
+    expect(count == 6, "Two rows, one and three are six. There may be any number of parts.")
+    expect(np.isclose(mean, 0.5), "Here the rows add up to 3.0, and 3.0 / 6 = 0.5; do not round.")
     merged = attempt([attempt([(1, 10.0), (3, 2.0)]), (4, 8.0)])
     expect(
         merged[0] == 8 and np.isclose(merged[1], 6.0),
@@ -57,6 +61,16 @@ def handle(attempt):
         "Numbers 1 and 2 were delivered again, and were counted again. Once is enough.",
     )
     expect(list(dead) == [], "A message that comes again is no dead letter: it has been handled.")
+    counts, _ = attempt([_body(1, "JFK"), b'{"origin": "JFK", "number": 1}'])
+    expect(
+        dict(counts) == {"JFK": 1},
+        "Two bodies may differ and hold the same number. Compare the numbers, not the bytes.",
+    )
+    counts, dead = attempt([_body(0, "LGA")])
+    expect(
+        dict(counts) == {"LGA": 1} and len(dead) == 0,
+        "0 is a number, too. Ask if the field is there, not if it is true.",
+    )
     bad = [b"\xff\xfe", b'{"number": 4', b'{"number": 5}', b'{"origin": "LGA"}', b"[1, 2]", b"7"]
     counts, dead = attempt([bad[0], good[0], *bad[1:4], good[1], *bad[4:]])
     expect(
@@ -84,7 +98,9 @@ def unread(attempt):
     log = [(0, "a"), (1, "b"), (2, "c")]
     pair = attempt(log, 0)
     expect(
-        isinstance(pair, (tuple, list)) and len(pair) == 2 and not isinstance(pair[1], str),
+        isinstance(pair, (tuple, list))
+        and [np.ndim(part) for part in pair] == [1, 0]
+        and not isinstance(pair[1], str),
         "Return two things: a list of events, and a number.",
     )
     events, gone = pair
@@ -106,6 +122,9 @@ def unread(attempt):
     events, gone = attempt(trimmed, 1)
     expect(list(events) == ["f", "g", "h"], "All three that are kept are unread.")
     expect(gone == 3, "Offsets 2, 3 and 4 were unread, and are gone: three.")
+    for last_read, missed in ((0, 4), (-1, 5)):
+        _, gone = attempt(trimmed, last_read)
+        expect(gone == missed, f"Whoever has read up to {last_read} has missed {missed} events.")
     expect(tuple(attempt(trimmed, 7)) == ([], 0), "Everything has been read, and nothing is lost.")
 
 
@@ -145,5 +164,14 @@ def count_events(attempt):
     expect(
         late == 1 and dict(counts) == {20: 1, 10: 1},
         "The watermark never goes back: after 25 and 16 the latest time seen is 25.",
+    )
+    counts, late = attempt([-7, -2, 1], 5, 0)
+    expect(
+        late == 0,
+        "These came in order, so none is late. Before the first event, no time has been seen.",
+    )
+    expect(
+        dict(counts) == {-10: 1, -5: 1, 0: 1},
+        "Times may be negative: with a width of 5, −7 lies in [−10, −5) and −2 in [−5, 0).",
     )
     expect(tuple(attempt([], 10, 0)) == ({}, 0), "No events: nothing counted, nothing late.")
