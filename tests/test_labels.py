@@ -1088,6 +1088,31 @@ def _without_the_end(predicted, happened, window, now):
     return label
 
 
+def _knows_what_comes_after_the_window(predicted, happened, window, now):
+    label = np.where(happened > predicted + window, 0.0, np.nan)
+    label[np.isnan(happened) & (predicted + window <= now)] = 0
+    label[(happened <= predicted + window) & (happened <= now)] = 1
+    return label
+
+
+def _waits_for_every_outcome(predicted, happened, window, now):
+    label = np.full(len(predicted), np.nan)
+    label[(predicted + window <= now) & ~(happened > now)] = 0
+    label[(happened <= predicted + window) & (happened <= now)] = 1
+    return label
+
+
+def _any_class_alike(first, second):
+    by_chance = 1 / len(np.union1d(first, second))
+    return ((first == second).mean() - by_chance) / (1 - by_chance)
+
+
+def _classes_from_0(first, second):
+    classes = range(len(np.union1d(first, second)))
+    by_chance = sum((first == c).mean() * (second == c).mean() for c in classes)
+    return ((first == second).mean() - by_chance) / (1 - by_chance)
+
+
 def _pooled(first, second):
     both = np.concatenate([first, second])
     by_chance = sum((both == c).mean() ** 2 for c in np.unique(both))
@@ -1123,6 +1148,17 @@ def _not_normalised(votes, accuracies, prior):
     return prior * np.prod(np.where(cast == 1, a, 1 - a))
 
 
+def _weigh(votes, accuracies, prior):
+    cast, a = votes[votes >= 0], accuracies[votes >= 0]
+    one = prior * np.prod(np.where(cast == 1, a, 1 - a))
+    return one / (one + (1 - prior) * np.prod(np.where(cast == 0, a, 1 - a)))
+
+
+def _three_classes_only(proba, n):
+    ordered = np.sort(proba, axis=1)
+    return np.argsort(ordered[:, -1] - ordered[:, 1], kind="stable")[:n]
+
+
 def _lowest_classes(proba, n):
     ordered = np.sort(proba, axis=1)
     return np.argsort(ordered[:, 1] - ordered[:, 0], kind="stable")[:n]
@@ -1135,12 +1171,16 @@ WRONG_ANSWERS = {
         (_ignores_the_window, "too late to count"),
         (_sees_the_future, "nobody can know"),
         (_without_the_end, "included"),
+        (_knows_what_comes_after_the_window, "happens at 14 is not known"),
+        (_waits_for_every_outcome, "whatever happens at 12"),
     ],
     "kappa": [
         (lambda first, second: (first == second).mean(), "share on which they agree"),
         (_pooled, "pooled"),
         (_not_divided, "Divide"),
         (_two_classes_only, "more than two classes"),
+        (_any_class_alike, "one over the number of classes"),
+        (_classes_from_0, "the classes are 5 and 7"),
     ],
     "weigh": [
         (lambda votes, accuracies, prior: (votes[votes >= 0] == 1).mean(), "same weight"),
@@ -1148,6 +1188,8 @@ WRONG_ANSWERS = {
         (_no_prior, "prior has no effect"),
         (lambda *args: 1 - _no_prior(*args), "class 0"),
         (_not_normalised, "0.9 · 0.4"),
+        (lambda v, a, prior: _weigh(v, np.maximum(a, 1 - a), prior), "the first is mostly wrong"),
+        (lambda v, a, prior: _weigh(v[:2], a[:2], prior), "All three vote"),
     ],
     "closest_calls": [
         (lambda proba, n: np.argsort(proba.max(axis=1), kind="stable")[:n], "least confident"),
@@ -1159,6 +1201,7 @@ WRONG_ANSWERS = {
         ),
         (lambda proba, n: np.argsort(np.diff(np.sort(proba, axis=1))[:, -1])[:n][::-1], "first"),
         (_lowest_classes, "least probable"),
+        (_three_classes_only, "With four classes, too"),
         (
             lambda proba, n: np.sort(proba, axis=1)[:, -1] - np.sort(proba, axis=1)[:, -2],
             "n positions",

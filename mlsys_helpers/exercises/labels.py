@@ -38,6 +38,16 @@ def windowed_labels(attempt):
     )
     expected = np.array([1, 0, 0, 1, np.nan, np.nan])
     expect(np.array_equal(label, expected, equal_nan=True), f"The labels are {expected.tolist()}.")
+    later = attempt(np.array([0.0, 8.0]), np.array([12.0, 14.0]), 5, 10)
+    closed, still_open = np.asarray(later, dtype=float)
+    expect(
+        closed == 0,
+        "At 10 the window from 0 to 5 has closed, whatever happens at 12: that is a 0.",
+    )
+    expect(
+        np.isnan(still_open),
+        "The window from 8 to 13 is open at 10, and what happens at 14 is not known yet.",
+    )
     edge = np.asarray(attempt(np.array([0.0, 0.0]), np.array([5.0, np.nan]), 5, 5), dtype=float)
     expect(edge[0] == 1, "The end of the window is included: an outcome after exactly 5 hours.")
     expect(edge[1] == 0, "At the end of the window it is closed.")
@@ -74,6 +84,15 @@ def kappa(attempt):
     expect(np.isclose(apart, -1), "Two who always differ are worse than chance: kappa is -1.")
     same = attempt(np.array([5, 7, 7]), np.array([5, 7, 7]))
     expect(np.isclose(same, 1), "Class numbers need not begin at 0.")
+    rare = attempt(np.array([5, 7, 7, 7, 7]), np.array([5, 7, 7, 7, 5]))
+    expect(
+        not np.isclose(rare, 0.6),
+        "Chance is not one over the number of classes: it depends on how often each is said.",
+    )
+    expect(
+        np.isclose(rare, 6 / 11),
+        "They agree on 0.8, by chance on 0.2 · 0.4 + 0.8 · 0.6 = 0.56; the classes are 5 and 7.",
+    )
 
 
 @exercise(
@@ -107,6 +126,11 @@ def weigh(attempt):
         "The prior has no effect. Where complaints are rare, it takes more to believe in one.",
     )
     expect(np.isclose(rare, 0.4), "With prior 0.1: 0.1 · 0.36 against 0.9 · 0.06.")
+    poor = attempt(np.array([1, 1, 0]), np.array([0.3, 0.8, 0.6]), 0.5)
+    expect(
+        np.isclose(poor, 0.096 / (0.096 + 0.084)),
+        "0.3 · 0.8 · 0.4 against 0.7 · 0.2 · 0.6. All three vote, and the first is mostly wrong.",
+    )
     silent = attempt(np.array([-1, -1, -1]), accuracies, 0.3)
     expect(np.isclose(silent, 0.3), "Where nobody votes, what is left is the prior.")
 
@@ -142,3 +166,8 @@ def closest_calls(attempt):
     expect(rows.tolist() != [2, 4], "The smallest margin comes first: 0.01 before 0.02.")
     expect(rows.tolist() == [4, 2], "The margins are 0.85, 0.10, 0.02, 0.22 and 0.01.")
     expect(np.asarray(attempt(proba, 5)).tolist() == [4, 2, 1, 3, 0], "With n = 5, all rows.")
+    four = np.array([[0.30, 0.24, 0.23, 0.23], [0.45, 0.44, 0.06, 0.05]])
+    expect(
+        np.asarray(attempt(four, 1)).tolist() == [1],
+        "With four classes, too, the two highest count: 0.45 and 0.44 are the closest.",
+    )
