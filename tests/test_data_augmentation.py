@@ -763,6 +763,26 @@ def test_fgsm_closed_form_for_logistic_regression(halves):
     assert np.allclose(moved, X - 0.07 * sign[:, None] * np.sign(w))
     fall = sign * (model.decision_function(X) - model.decision_function(moved))
     assert np.allclose(fall, 0.07 * np.abs(w).sum())
+    for steps in (2, 3, 7):  # the gradient's sign stays, and 2.5 ε of way is more than enough
+        assert np.allclose(da.fgsm(model, X, y, 0.07, steps=steps, **FREE), moved)
+
+
+def test_one_step_is_fgsm_and_more_are_projected_gradient_descent(halves, networks):
+    """Against the formulas, written out: Goodfellow et al. (2015) and Madry et al. (2018)."""
+    X, y = halves[2][:50], halves[3][:50]
+    network, epsilon = networks["plain"][0], 0.15
+
+    def sign(rows):
+        return np.sign(da._loss_gradient(network, rows, y))
+
+    one = np.clip(X + epsilon * sign(X), 0, 1)
+    assert np.allclose(da.fgsm(network, X, y, epsilon), one, atol=1e-15)
+    low, high = np.maximum(X - epsilon, 0), np.minimum(X + epsilon, 1)
+    moved = X
+    for _ in range(5):
+        moved = np.minimum(np.maximum(moved + epsilon / 2 * sign(moved), low), high)
+    assert np.allclose(da.fgsm(network, X, y, epsilon, steps=5), moved)
+    assert not np.allclose(moved, one)
 
 
 def test_random_signs_move_the_margin_by_the_root_of_the_sum_of_squares(halves):
@@ -876,7 +896,7 @@ def test_robustness_at_zero_is_the_score_and_any_model_takes_noise(halves):
     assert curve["repeat"].tolist() == [0, 0] and curve["epsilon"].tolist() == [0, 0.1]
 
 
-@parametrize_with_checks([da.RobustNetwork(random_state=0)])
+@parametrize_with_checks([da.RobustNetwork(steps=100, random_state=0)])
 def test_scikit_learn_checks(estimator, check):
     check(estimator)
 
@@ -1117,9 +1137,14 @@ def _split(original, is_copy, test_images, *, train=None, test=None):
     return np.flatnonzero(train), np.flatnonzero(test)
 
 
-def _pmi(counts):
-    chance = np.outer(counts.sum(axis=1), counts.sum(axis=0)) / counts.sum()
+def _pmi(counts, first=1, second=0):
+    chance = np.outer(counts.sum(axis=first), counts.sum(axis=second)) / counts.sum()
     return counts / chance
+
+
+def _ppmi_by(counts, first, second):
+    """PPMI by the sums of these axes: right only for 1 and 0, but for a symmetric table."""
+    return np.log(np.maximum(_pmi(counts, first, second), 1))
 
 
 def _on_met(counts, function):
@@ -1158,6 +1183,8 @@ WRONG_ANSWERS = {
         (lambda counts: np.maximum(_on_met(counts, np.log2), 0), "natural"),
         (lambda counts: _pmi(counts), "ratio"),
         (lambda counts: np.log(np.maximum(counts, 1)), "frequent words win"),
+        (lambda counts: _ppmi_by(counts, 1, 1), "a's share is its row"),
+        (lambda counts: _ppmi_by(counts, 0, 0), "b's its column"),
     ],
     "fgsm_step": [
         (lambda X, y, w, b, e: np.clip(_step(X, y, w, b, -e, np.sign), 0, 1), "helped"),

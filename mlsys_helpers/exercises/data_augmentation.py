@@ -124,6 +124,13 @@ def ppmi_table(attempt):
     )
     expect(np.allclose(table, expected), "It is log(count * N / (row sum * column sum)).")
     expect(np.allclose(attempt(counts * 5), expected), "Five times the text must change nothing.")
+    lopsided = np.array([[0.0, 6.0, 1.0], [2.0, 0.0, 1.0], [3.0, 0.0, 4.0]])
+    chance = np.outer([7, 3, 7], [5, 6, 6]) / 17
+    right = np.maximum(np.log(np.where(lopsided > 0, lopsided / chance, 1)), 0)
+    expect(
+        np.allclose(attempt(lopsided), right),
+        "Wrong for a table that is not symmetric: a's share is its row, b's its column.",
+    )
 
 
 @exercise(
