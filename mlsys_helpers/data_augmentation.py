@@ -265,9 +265,9 @@ def augment_images(X, y, transforms, copies=1, *, random_state=None):
                 raise ValueError(
                     f"each of transforms must keep the shape {X.shape[1:]}, got {image.shape}"
                 )
-        augmented[i] = image
-    if not np.isfinite(augmented).all():
-        raise ValueError("each of transforms must give finite numbers")
+        if image.dtype.kind not in "buif" or not np.isfinite(image).all():
+            raise ValueError("each of transforms must give finite numbers")
+        augmented[i] = _in_dtype(image, X.dtype)
     return augmented, np.tile(y, 1 + copies)
 
 
@@ -1263,10 +1263,14 @@ def _resample(image, matrix, offset, fill=0.0, mode="constant"):
         ],
         axis=2,
     ).reshape(image.shape)
-    if np.issubdtype(image.dtype, np.integer):
-        limits = np.iinfo(image.dtype)
-        new = np.clip(new.round(), limits.min, limits.max)
-    return new.astype(image.dtype)
+    return _in_dtype(new, image.dtype)
+
+
+def _in_dtype(image, dtype):
+    """The image in another dtype; whole numbers are rounded and kept within their range."""
+    if np.issubdtype(dtype, np.integer):
+        image = np.clip(np.round(image), np.iinfo(dtype).min, np.iinfo(dtype).max)
+    return image.astype(dtype)
 
 
 def _numeric(values, name):

@@ -765,7 +765,7 @@ def _shared_groups(train, test, y_train, y_test):
         means = pd.Series(y_train, train.to_numpy()).groupby(level=0).mean()
         labels, auc = y_test[shared], 0.5
         if 0 < labels.mean() < 1:
-            auc = roc_auc_score(labels, means[test[shared]].to_numpy())
+            auc = roc_auc_score(labels, test[shared].map(means).to_numpy(dtype=float))
         text = (
             f"{shared.mean():.1%} of the test rows are of groups that were trained on; "
             f"a group's mean label there ranks them with AUC {auc:.2f}"

@@ -314,6 +314,15 @@ class _Recorder(KNeighborsClassifier):
         return super().score(X, y)
 
 
+def test_whole_number_images_are_rounded_and_kept_in_range():
+    X = np.full((1, 2, 2), 250, np.uint8)
+    bright, _ = da.augment_images(X, [0], [lambda image, rng: image + 10.6], copies=1)
+    dark, _ = da.augment_images(X, [0], [lambda image, rng: image - 0.4 - 249], copies=1)
+    assert (bright[1] == 255).all() and (dark[1] == 1).all() and bright.dtype == np.uint8
+    with pytest.raises(ValueError, match="finite numbers"):
+        da.augment_images(X, [0], [lambda image, rng: image * np.nan], copies=1)
+
+
 def test_copies_never_reach_the_test_and_sizes_are_nested():
     X, y = np.arange(40.0)[:, None], np.repeat([0, 1], 20)
     _Recorder.seen = ()

@@ -844,6 +844,13 @@ def test_inputs_are_never_changed():
     assert rules == {"x0": HOUR, "y": HOUR} and groups == ["patient"]
 
 
+def test_a_group_may_be_a_boolean():
+    train, test = halves(generated(0))
+    train, test = (part.assign(flag=np.arange(len(part)) % 4 < 2) for part in (train, test))
+    found = dl.audit_leakage(train, test, "y", groups="flag")
+    assert found["check"].tolist() == ["groups"] and found["severity"].tolist() == ["low"]
+
+
 def test_any_index_will_do():
     train, test = halves(generated(0))
     test = pd.concat([test, train[:5]])
