@@ -4,6 +4,7 @@ import os
 import tempfile
 
 import matplotlib
+import pytest
 
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[name] = "1"  # the same digits on every machine
@@ -11,6 +12,16 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 scratch = tempfile.TemporaryDirectory(prefix="mlsys-")
 os.environ["MLSYS_PROGRESS"] = os.path.join(scratch.name, "progress")
 matplotlib.use("agg")
+
+
+@pytest.fixture(autouse=True)
+def its_own_figures():
+    """No test, doctests included, sees the figures or the style of those before it."""
+    from matplotlib import pyplot
+
+    with matplotlib.rc_context():
+        yield
+    pyplot.close("all")
 
 
 def pytest_unconfigure():
