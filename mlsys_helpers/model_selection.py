@@ -124,7 +124,7 @@ def framing_report(X, y, X_test, y_test, edges, new_edge, decision, *, regressor
         If an argument does not fit as described, or probabilities are of another shape or do
         not sum to 1.
     TypeError
-        If the classifier has no ``predict_proba``.
+        If a model has no ``fit``, or the classifier no ``predict_proba``.
 
     References
     ----------
@@ -148,6 +148,9 @@ def framing_report(X, y, X_test, y_test, edges, new_edge, decision, *, regressor
     y, y_test = _checks.numbers(y, "y", len(X)), _checks.numbers(y_test, "y_test", len(X_test))
     edges, buckets = _edges(edges), bucket_target(y, edges)
     more_edges = np.sort([*edges, _checks.number(new_edge, "new_edge")])
+    _checks.number(decision, "decision")
+    for model, name in ((regressor, "regressor"), (classifier, "classifier")):
+        _check_model(model, name)
     if decision not in edges or new_edge in edges:
         raise ValueError(
             f"decision must be one of edges and new_edge must not, got {decision!r}, {new_edge!r}"
@@ -230,6 +233,8 @@ class DecoupledRanker(BaseEstimator):
     ------
     ValueError
         On `fit`, if a parameter is out of range, a name occurs twice, or a target is missing.
+    TypeError
+        On `fit`, if a model has no ``fit``.
 
     References
     ----------
@@ -272,6 +277,8 @@ class DecoupledRanker(BaseEstimator):
         self
         """
         self._check_parameters()
+        if not isinstance(targets, (dict, pd.DataFrame)):
+            raise ValueError(f"targets must be a DataFrame or a dict, got {type(targets).__name__}")
         self.models_, self.fits_ = {}, {}
         for name in self._unfitted():
             if name not in targets:
@@ -350,8 +357,8 @@ class DecoupledRanker(BaseEstimator):
         return order[shown[order]]
 
     def _weigh(self, said, weights):
-        unknown = [name for name in weights if name not in self.objectives]
-        if unknown or not weights:
+        known = isinstance(weights, dict) and set(weights) <= set(self.objectives)
+        if not known or not weights:
             raise ValueError(
                 f"weights must name objectives ({', '.join(self.objectives)}), got {weights!r}"
             )
@@ -376,6 +383,8 @@ class DecoupledRanker(BaseEstimator):
         twice = set(self.objectives) & set(self.filters or {})
         if twice:
             raise ValueError(f"objectives and filters share the name {sorted(twice)[0]!r}")
+        for name, model in self._unfitted().items():
+            _check_model(model, f"the model {name!r}")
         _checks.number(self.max_probability, "max_probability", low=0, high=1, open_low=True)
 
 
@@ -399,7 +408,7 @@ def plot_trade_off(fronts, x, y, ax=None, label=None):
     Raises
     ------
     ValueError
-        If fronts is not such a dict, or lacks a column.
+        If fronts is not such a dict, or lacks a column of numbers.
 
     References
     ----------
@@ -417,7 +426,10 @@ def plot_trade_off(fronts, x, y, ax=None, label=None):
     if not isinstance(fronts, dict) or not 1 <= len(fronts) <= len(_LINES):
         raise ValueError(f"fronts must be a dict of one to {len(_LINES)} tables, got {fronts!r}")
     for name, table in fronts.items():
-        _columns(table, f"fronts[{name!r}]", [x, y] + ([label] if label else []))
+        wanted = [x, y] + ([label] if label else [])
+        _columns(table, f"fronts[{name!r}]", wanted)
+        for column in wanted:
+            _checks.numbers(table[column], f"fronts[{name!r}][{column!r}]")
     ax = get_axes(ax)
     styles = ("-o", "--s", ":^", "-.d")
     for i, (name, table) in enumerate(fronts.items()):
@@ -761,7 +773,7 @@ def plot_learning_curves(curves, forecast=None, ax=None):
     Raises
     ------
     ValueError
-        If a table lacks a column.
+        If a table lacks a column, or curves holds more than eight models.
 
     References
     ----------
@@ -777,7 +789,9 @@ def plot_learning_curves(curves, forecast=None, ax=None):
     >>> plot_learning_curves(curves).texts[0].get_text()
     'trees'
     """
-    _columns(curves, "curves", ["model", "size", "repeat", "score"])
+    curves = _curves(curves)
+    if curves["model"].nunique() > len(_LINES):
+        raise ValueError(f"curves must hold at most {len(_LINES)} models")
     if forecast is not None:
         _columns(forecast, "forecast", ["model", "size", "forecast", "low", "high"])
     ax = get_axes(ax)
@@ -812,9 +826,9 @@ def extrapolate_curve(curves, sizes, *, ceiling=1.0, bootstraps=200, random_stat
     curves : DataFrame
         From `learning_curves`, with at least four sizes a model.
     sizes : array-like of numbers
-        Training rows to forecast for, above 0.
+        Training rows to forecast for, at least 1.
     ceiling : float, default 1
-        The limit is no higher than this: 1 for an AUC, 0 for a negative loss.
+        Neither the limit nor a score is above this: 1 for an AUC, 0 for a negative loss.
     bootstraps : int, default 200
         Curves drawn from the repeats, with replacement, for the interval.
     random_state : int, numpy Generator or None
@@ -847,9 +861,11 @@ def extrapolate_curve(curves, sizes, *, ceiling=1.0, bootstraps=200, random_stat
     >>> extrapolate_curve(curves, [10_000])[["forecast", "limit", "rate"]].round(3).values.tolist()
     [[0.89, 0.9, 0.5]]
     """
-    _columns(curves, "curves", ["model", "size", "repeat", "score"])
-    sizes = _checks.numbers(sizes, "sizes", low=np.nextafter(0, 1))
+    curves = _curves(curves)
+    sizes = _checks.numbers(sizes, "sizes", low=1)
     _checks.number(ceiling, "ceiling")
+    if curves["score"].max() > ceiling:
+        raise ValueError(f"ceiling={ceiling:g} is below a score, {curves['score'].max():g}")
     _checks.whole_number(bootstraps, "bootstraps")
     rng, records = _checks.generator(random_state), []
     for name, own in curves.groupby("model", sort=False):
@@ -1064,8 +1080,9 @@ def _check_smoothness(scaled, y, level, rng):
 
 
 def _check_tractability(columns, max_terms):
-    terms = 2.0**columns
-    return terms > max_terms, np.nan, f"a cause for each of {columns} columns: {terms:.2g} terms"
+    terms = 2**columns  # a Python integer, of any size
+    shown = f"{terms:.2g}" if columns < 1_000 else f"2^{columns}"
+    return terms > max_terms, np.nan, f"a cause for each of {columns} columns: {shown} terms"
 
 
 def _check_boundaries(trees, linear, y, level):
@@ -1181,12 +1198,16 @@ def _with_spaces(models):
     pairs = {}
     for name, entry in models.items():
         model, space = entry if isinstance(entry, tuple) and len(entry) == 2 else (entry, None)
-        if isinstance(model, type) or not hasattr(model, "fit"):
-            raise TypeError(f"models[{name!r}] must be a model with fit, got {model!r}")
+        _check_model(model, f"models[{name!r}]")
         if space is not None and not isinstance(space, dict):
             raise TypeError(f"models[{name!r}] must have a dict as its space, got {space!r}")
         pairs[name] = (model, space)
     return pairs
+
+
+def _check_model(model, name):
+    if isinstance(model, type) or not hasattr(model, "fit"):
+        raise TypeError(f"{name} must be a model with fit, got {model!r}")
 
 
 def _target(y, length, scoring):
@@ -1211,20 +1232,31 @@ def _table(X, name):
     X = X if isinstance(X, pd.DataFrame) else np.asarray(X)
     if X.ndim != 2 or len(X) == 0:
         raise ValueError(f"{name} must be a table of shape (n, d), not empty, got shape {X.shape}")
+    if isinstance(X, pd.DataFrame) and not X.columns.is_unique:
+        raise ValueError(f"{name} has two columns {X.columns[X.columns.duplicated()][0]!r}")
     return X
 
 
 def _numeric_table(X):
-    X = _table(X, "X")
-    X = pd.DataFrame(X)
+    X = pd.DataFrame(_table(X, "X")).copy()
     if X.shape[1] == 0:
         raise ValueError("X has no columns")
+    X.columns = X.columns.map(str)
+    X = _table(X, "X")  # 1 and "1" are one name in the findings
     return pd.DataFrame(
-        {
-            name: _checks.numbers(X.iloc[:, i], f"X[{name!r}]")
-            for i, name in enumerate(map(str, X.columns))
-        }
+        {name: _checks.numbers(X.iloc[:, i], f"X[{name!r}]") for i, name in enumerate(X.columns)}
     )
+
+
+def _curves(curves):
+    """What `learning_curves` gives: sizes and scores are numbers, each size once a repeat."""
+    _columns(curves, "curves", ["model", "size", "repeat", "score"])
+    for key in ("model", "repeat"):
+        _checks.column(curves[key], f"curves[{key!r}]")
+    if curves.duplicated(["model", "repeat", "size"]).any():
+        raise ValueError("curves holds a size twice in one repeat of a model")
+    size = _checks.numbers(curves["size"], "curves['size']", low=1)
+    return curves.assign(size=size, score=_checks.numbers(curves["score"], "curves['score']"))
 
 
 def _columns(table, name, wanted):

@@ -840,6 +840,8 @@ def test_many_rows_are_thinned_and_inputs_left_alone():
         ({"max_rows": 100}, "max_rows"),
         ({"max_rows": 6_000}, "max_rows"),
         ({"max_terms": 0}, "max_terms"),
+        ({"X": pd.DataFrame(np.ones((800, 2)), columns=["a", "a"])}, "two columns 'a'"),
+        ({"X": pd.DataFrame(np.ones((800, 2)), columns=[1, "1"])}, "two columns '1'"),
         ({"y": (np.arange(800) < 25).astype(int), "max_rows": 200}, "fewer than 20"),
     ],
 )
@@ -847,6 +849,63 @@ def test_bad_data_to_check_are_refused(change, message):
     X, y = planted("nothing", 0)
     with pytest.raises(ValueError, match=message):
         ms.check_assumptions(**({"X": X, "y": y} | change))
+
+
+def test_very_many_columns_are_intractable_and_do_not_overflow():
+    X = np.random.default_rng(0).normal(size=(60, 1_100))
+    found = ms.check_assumptions(X, np.arange(60) % 2).set_index("assumption").loc["tractability"]
+    assert found["violated"] and "2^1100 terms" in found["evidence"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"score": np.inf}, "finite"),
+        ({"score": "a"}, "must hold numbers"),
+        ({"score": 2.0}, "ceiling=1 is below a score, 2"),
+        ({"size": -1}, "from 1"),
+        ({"model": None}, "missing"),
+        ({"size": 7}, "twice in one repeat"),
+    ],
+)
+def test_curves_that_are_none_are_refused(change, message):
+    curves = pd.DataFrame({"model": "m", "size": [1, 2, 4, 8], "repeat": 0, "score": 0.5})
+    if "size" in change and change["size"] < 0:
+        change = {"size": -curves["size"]}
+    with pytest.raises(ValueError, match=message):
+        ms.extrapolate_curve(curves.assign(**change), [100])
+    if change != {"score": 2.0}:
+        with pytest.raises(ValueError, match=message):
+            ms.plot_learning_curves(curves.assign(**change))
+
+
+def test_more_models_than_colours_and_text_to_draw_are_refused():
+    curves = pd.DataFrame({"model": range(9), "size": 1, "repeat": 0, "score": 0.5})
+    with pytest.raises(ValueError, match="at most 8 models"):
+        ms.plot_learning_curves(curves)
+    front = pd.DataFrame({"x": [0.0], "y": [1.0], "α": ["a"]})
+    with pytest.raises(ValueError, match="must hold numbers"):
+        ms.plot_trade_off({"f": front}, "x", "y", label="α")
+
+
+@pytest.mark.parametrize("model", [None, LinearRegression])
+def test_what_is_no_model_is_refused_by_name(model):
+    X, y = np.arange(8.0)[:, None], np.arange(8.0)
+    with pytest.raises(TypeError, match="the model 'q' must be a model with fit"):
+        ms.DecoupledRanker({"q": model}).fit(X, {"q": y})
+    for name in ("regressor", "classifier"):
+        models = {"regressor": LinearRegression(), "classifier": LogisticRegression(), name: model}
+        with pytest.raises(TypeError, match=f"{name} must be a model with fit"):
+            ms.framing_report(X, y, X, y, [3, 5], 1, 3, **models)
+
+
+def test_a_ranker_names_unfit_targets_and_weights():
+    X, y = np.arange(8.0)[:, None], np.arange(8.0)
+    ranker = ms.DecoupledRanker({"q": LinearRegression()})
+    with pytest.raises(ValueError, match="targets must be a DataFrame or a dict, got NoneType"):
+        ranker.fit(X, None)
+    with pytest.raises(ValueError, match="weights must name objectives"):
+        ranker.fit(X, {"q": y}).rank(X, ["q"])
 
 
 # --- Exercises: the mistakes that people make, and a word of the diagnosis that each must meet
@@ -860,6 +919,24 @@ def _dominates(points, worse):
     return np.array([worse(points, row).any() for row in points])
 
 
+def _front(points):
+    return ~_dominates(points, lambda q, row: (q >= row).all(axis=1) & (q > row).any(axis=1))
+
+
+def _neighbours_only(points):
+    windows = (points[max(i - 3, 0) : i + 4] for i in range(len(points)))
+    return np.array(
+        [
+            not ((near >= row).all(axis=1) & (near > row).any(axis=1)).any()
+            for near, row in zip(windows, points, strict=True)
+        ]
+    )
+
+
+def _law(sizes, scores, rate, at):
+    return np.polyval(np.polyfit(sizes.astype(float) ** -rate, scores, 1), at**-rate)
+
+
 def _rising(scores, k):
     return np.diff((np.arange(len(scores) + 1) / len(scores)) ** k)
 
@@ -871,6 +948,8 @@ WRONG_ANSWERS = {
         (lambda y, edges: np.digitize(y, edges), "*below* it"),
         (lambda y, edges: np.searchsorted(edges, y).astype(float), "integers"),
         (lambda y, edges: (y > edges[0]).astype(int), "above both edges"),
+        (lambda y, edges: (y > edges[0]).astype(int) + (y > edges[1]), "Use all edges"),
+        (lambda y, edges: np.searchsorted(edges, np.round(y)), "do not round"),
     ],
     "pareto_front": [
         (lambda p: ~_dominates(p, lambda q, row: (q > row).all(axis=1)), "equal in one objective"),
@@ -880,11 +959,20 @@ WRONG_ANSWERS = {
             "wrong way round",
         ),
         (_best, "(3, 3) is on the front"),
+        (lambda p: _front(p[:, :2]), "*every* objective"),
+        (
+            lambda p: ~_dominates(p, lambda q, row: (q > row).sum(axis=1) > (q < row).sum(axis=1)),
+            "*how many*",
+        ),
+        (lambda p: p.sum(axis=1) == p.sum(axis=1).max(), "one and the same row"),
+        (_neighbours_only, "Compare with all"),
     ],
     "best_of_k": [
         (lambda scores, k: max(scores), "best of all trials"),
         (lambda scores, k: np.mean(scores), "single trial"),
         (lambda scores, k: scores @ _rising(scores, k), "must be sorted"),
+        (lambda scores, k: np.sort(scores) @ _rising(scores, min(k, 2)), "any k"),
+        (lambda scores, k: np.sort(scores) @ _rising(np.ones(4), k)[: len(scores)], "any n"),
         (lambda scores, k: np.sort(scores)[::-1] @ _rising(scores, k), "wrong way round"),
         (
             lambda scores, k: np.mean(
@@ -915,6 +1003,14 @@ WRONG_ANSWERS = {
                 scores[[-1, 0]],
             ),
             "0.88 is due",
+        ),
+        (lambda sizes, scores, rate, at: _law(sizes, scores, 0.5, at), "use `rate`"),
+        (lambda sizes, scores, rate, at: _law(sizes, scores, rate, 10_000), "at 10,000 rows"),
+        (
+            lambda sizes, scores, rate, at: np.polyval(
+                np.polyfit(sizes**-rate, scores, 1), float(at) ** -rate
+            ),
+            "Integers to negative integer powers",
         ),
     ],
 }

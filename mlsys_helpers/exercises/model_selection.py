@@ -27,7 +27,14 @@ def buckets(attempt):
         "A value that equals an edge belongs to the bucket *below* it: 15 minutes is not more "
         "than 15.",
     )
-    expect(np.array_equal(classes, [0, 1, 1]), "The classes 0, 1, 1 are due.")
+    expect(
+        np.array_equal(classes, [0, 1, 1]),
+        "The classes 0, 1, 1 are due: 15.1 is above 15, so do not round.",
+    )
+    classes = np.asarray(attempt(np.array([3.0, -1.0, 1.5, 0.5]), [0, 1, 2]))
+    expect(
+        np.array_equal(classes, [3, 0, 2, 1]), "Use all edges, however many there are: here three."
+    )
 
 
 @exercise(
@@ -58,6 +65,27 @@ def pareto_front(attempt):
     expect(not front[2], "(0, 0) is dominated.")
     front = np.asarray(attempt(np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]])))
     expect(np.array_equal(front, [True, True, False]), "There may be more than two objectives.")
+    front = np.asarray(attempt(np.array([[1.0, 5.0], [3.0, 4.0], [4.0, 1.0], [0.0, 5.0]])))
+    expect(
+        front[2] and front[1],
+        "A row stays unless one and the same row is at least as good in all: the sum of the "
+        "objectives does not decide.",
+    )
+    expect(not front[3], "(0, 5) is dominated by (1, 5): equal in one and better in the other.")
+    front = np.asarray(attempt(np.array([[1.0, 1.0, 1.0], [1.0, 1.0, 2.0], [9.0, 0.0, 0.0]])))
+    expect(
+        front[2],
+        "(9, 0, 0) is the best in one objective: *how many* objectives are better does not decide.",
+    )
+    expect(
+        np.array_equal(front, [False, True, True]),
+        "Compare in *every* objective: (1, 1, 2) dominates (1, 1, 1) by the third.",
+    )
+    chain = np.array([[9.0, 9.0], [0.0, 10.0], [10.0, 0.0], [1.0, 9.5], [9.5, 1.0], [2.0, 2.0]])
+    expect(
+        np.array_equal(np.asarray(attempt(chain)), [True] * 5 + [False]),
+        "Compare with all the rows: (9, 9), the first, dominates (2, 2), the last.",
+    )
 
 
 @exercise(
@@ -91,6 +119,13 @@ def best_of_k(attempt):
         "Of the 16 pairs, 1, 3, 5 and 7 have the maximum 0.5, 0.6, 0.7 and 0.9.",
     )
     expect(np.isclose(attempt(scores, 1), 0.675), "The best of one trial is the mean of them all.")
+    more = np.array([0.2, 0.8, 0.4])
+    due = np.sort(more) @ np.diff((np.arange(4) / 3) ** 5)
+    expect(
+        np.isclose(attempt(more, 5), due),
+        f"Of three scores, 0.2, 0.8 and 0.4, the best of k = 5 is {due:.3f} on average: any n, "
+        "and any k, also above n.",
+    )
 
 
 @exercise(
@@ -118,6 +153,17 @@ def forecast_score(attempt):
     )
     expect(not np.isclose(value, 0.92), "The gap is subtracted: more rows come from below.")
     expect(np.isclose(value, 0.88), "The points lie on 0.9 - 2 / √n exactly, so 0.88 is due.")
+    value = attempt(sizes, 0.9 - 2 * sizes.astype(float) ** -0.25, 0.25, 160_000)
+    expect(
+        not np.isclose(value, 0.7),
+        "That is the score at 10,000 rows. Forecast for `at` rows, here 160,000.",
+    )
+    expect(np.isclose(value, 0.8), "With rate 0.25, 0.9 - 2 / 160,000^0.25 = 0.8: use `rate`.")
+    integers = np.array([1, 2, 4])
+    expect(
+        np.isclose(attempt(integers, 0.9 - 0.4 / integers, 1, 10), 0.86),
+        "The rate may be 1 and the sizes integers: make them floats before ** -rate.",
+    )
     noisy = scores + np.array([0.01, -0.01, 0.0, 0.01])
     x = sizes.astype(float) ** -0.5
     due = np.polyval(np.polyfit(x, noisy, 1), 0.01)
