@@ -102,7 +102,23 @@ def _table(X, name="X"):
     X = X if isinstance(X, pd.DataFrame) else np.asarray(X)
     if X.ndim != 2 or len(X) == 0:
         raise ValueError(f"{name} must be a table of at least one row, got shape {X.shape}")
+    if isinstance(X, pd.DataFrame):
+        _unique_columns(X, name)
     return X
+
+
+def _unique_columns(table, name):
+    if not table.columns.is_unique:
+        twice = table.columns[table.columns.duplicated()][0]
+        raise ValueError(f"{name} has two columns {twice!r}")
+
+
+def _sorted(values):
+    """In ascending order; values of several types by their text."""
+    try:
+        return sorted(values)
+    except TypeError:
+        return sorted(values, key=str)
 
 
 # --- A score and its interval: every metric here is a sum over the rows divided by another ----
@@ -346,7 +362,9 @@ def baseline_report(
     groups = _codes(groups, len(y))
     _checks.number(price_per_hour, "price_per_hour", low=0)
     _checks.whole_number(calls, "calls")
-    fees = {} if fees is None else dict(fees)
+    fees = {} if fees is None else fees
+    if not isinstance(fees, dict):
+        raise ValueError(f"fees must be a dict from names to numbers, got {fees!r}")
     for name in (*fees, *([] if existing is None else [existing])):
         if name not in models:
             raise ValueError(f"existing and fees must name models, got {name!r}")
@@ -839,13 +857,20 @@ def _check_columns(X, wanted, argument):
         raise ValueError(f"{argument} must name columns of X, got {missing or 'none'}")
 
 
+_NUMERIC = ("floating", "integer", "boolean", "decimal", "mixed-integer-float", "empty")
+
+
 def _shifted(X, shifts):
     """A copy of X with something added to some columns."""
     if isinstance(X, pd.DataFrame):
         changed = X.copy()
         for column, shift in shifts.items():
+            if pd.api.types.infer_dtype(X[column], skipna=True) not in _NUMERIC:
+                raise ValueError(f"column {column!r} must hold numbers to add to")
             changed[column] = X[column] + shift
         return changed
+    if X.dtype.kind not in "biuf":
+        raise ValueError(f"X must hold numbers to add to, got an array of {X.dtype}")
     changed = X.astype(float)
     for column, shift in shifts.items():
         changed[:, column] += shift
@@ -898,7 +923,7 @@ def calibration_table(y_true, y_prob, bins=10, strategy="uniform"):
     _checks.one_of(strategy, "strategy", ("uniform", "quantile"))
     edges = np.linspace(0, 1, bins + 1)
     if strategy == "quantile":
-        edges = np.quantile(y_prob, edges)
+        edges = np.percentile(y_prob, 100 * edges)  # as scikit-learn does, to the last bit
     bin_of = np.searchsorted(edges[1:-1], y_prob)
     n = np.bincount(bin_of, minlength=bins)
     used = n > 0
@@ -1322,6 +1347,8 @@ def slice_report(y_true, output, slices, metric="brier", groups=None):
 def _masks(slices, n_rows):
     if isinstance(slices, dict):
         masks = {}
+        if "all rows" in slices:
+            raise ValueError("slices must not use the name 'all rows'")
         for name, mask in slices.items():
             mask = np.asarray(mask)
             if mask.shape != (n_rows,) or mask.dtype != bool:
@@ -1332,11 +1359,17 @@ def _masks(slices, n_rows):
     if len(values) != n_rows:
         raise ValueError(f"slices must have {n_rows} entries, got {len(values)}")
     is_category = isinstance(values.dtype, pd.CategoricalDtype)
-    levels = values.cat.categories if is_category else sorted(values.dropna().unique())
-    masks = {level: (values == level).to_numpy(dtype=bool) for level in levels}
+    levels = values.cat.categories if is_category else _sorted(values.dropna().unique())
+    if "all rows" in levels or ("missing" in levels and values.isna().any()):
+        raise ValueError("slices must not use the names 'all rows' and, beside gaps, 'missing'")
+    masks = {level: _where(values, level) for level in levels}
     if values.isna().any():
         masks["missing"] = values.isna().to_numpy()
     return masks
+
+
+def _where(values, level):
+    return (values == level).to_numpy(dtype=bool, na_value=False)
 
 
 def find_slices(frame, loss, *, max_columns=2, bins=4, min_size=100, alpha=0.05, groups=None):
@@ -1361,7 +1394,7 @@ def find_slices(frame, loss, *, max_columns=2, bins=4, min_size=100, alpha=0.05,
     alpha : float in (0, 1), default 0.05
         Chance that even one slice is found where there is none.
     groups : array-like of shape (n,), optional
-        Rows of one group count as one for the test.
+        Rows of one group count as one for the test; at least two groups.
 
     Returns
     -------
@@ -1401,6 +1434,7 @@ def find_slices(frame, loss, *, max_columns=2, bins=4, min_size=100, alpha=0.05,
         raise TypeError(f"frame must be a DataFrame, got {type(frame).__name__}")
     if frame.empty:
         raise ValueError("frame must hold at least one row and one column")
+    _unique_columns(frame, "frame")
     loss = _checks.numbers(loss, "loss", len(frame))
     _checks.whole_number(max_columns, "max_columns")
     if max_columns > 3:
@@ -1409,6 +1443,8 @@ def find_slices(frame, loss, *, max_columns=2, bins=4, min_size=100, alpha=0.05,
     _checks.whole_number(min_size, "min_size", low=2)
     _checks.number(alpha, "alpha", 0, 1, open_low=True, open_high=True)
     groups = _codes(groups, len(loss))
+    if groups is not None and not groups.any():
+        raise ValueError("groups must hold at least two groups, got one")
     rows = [
         {"slice": name, **_against_the_rest(loss, mask, groups)}
         for name, mask in _candidate_slices(frame, max_columns, bins, min_size)
@@ -1453,6 +1489,8 @@ def _levels(values, column, bins):
     known = values[~missing]
     levels = [(f"{column} is missing", missing)] if missing.any() else []
     if pd.api.types.is_numeric_dtype(values) and known.nunique() > 12:
+        if np.isinf(known.to_numpy(dtype=float)).any():
+            raise ValueError(f"frame[{column!r}] must hold finite numbers or gaps, got inf")
         below_top = known[known < known.max()].max()  # where most values tie, both parts hold some
         cuts = np.unique(known.quantile(np.arange(1, bins) / bins).clip(upper=below_top))
         codes = np.where(missing, -1, np.searchsorted(cuts, values.to_numpy(dtype=float)))
@@ -1462,9 +1500,9 @@ def _levels(values, column, bins):
             text = f"{low}{column}{high}" if high else f"{column} > {cuts[i - 1]:.3g}"
             levels.append((text, codes == i))
         return levels
-    for value in sorted(known.unique()):
+    for value in _sorted(known.unique()):
         shown = f"{value:.4g}" if isinstance(value, (float, np.floating)) else value
-        levels.append((f"{column} = {shown}", (values == value).to_numpy(dtype=bool)))
+        levels.append((f"{column} = {shown}", _where(values, value)))
     return levels
 
 
@@ -1527,8 +1565,8 @@ def simpson_check(frame, outcome, group, stratum, count=None):
     ------
     ValueError
         If a column is missing or holds missing values, outcome other labels than 0 and 1,
-        group another number of values than two, count a negative number, or no stratum holds
-        both groups.
+        group another number of values than two, count anything but whole numbers from 0, or no
+        stratum holds both groups.
     TypeError
         If frame is no DataFrame.
 
@@ -1561,11 +1599,13 @@ def simpson_check(frame, outcome, group, stratum, count=None):
     weight = np.ones(len(y))
     if count is not None:
         weight = _checks.numbers(frame[count], f"frame[{count!r}]", low=0)
+        if (weight % 1).any():
+            raise ValueError(f"frame[{count!r}] must hold whole numbers of cases")
     first_and_second = pd.unique(sides)
     if len(first_and_second) != 2:
         raise ValueError(f"frame[{group!r}] must hold two values, got {len(first_and_second)}")
 
-    names = pd.Index(np.unique(strata), name=stratum)
+    names = pd.Index(_sorted(pd.unique(strata)), name=stratum)
     where = names.get_indexer(strata)
     n, hits = (
         np.stack([np.bincount(where, w * (sides == s), len(names)) for s in first_and_second])

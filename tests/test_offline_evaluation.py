@@ -1010,6 +1010,65 @@ def test_inputs_are_never_changed():
     assert np.array_equal(y, before[1]) and np.array_equal(p, before[2])
 
 
+TWICE = pd.DataFrame(np.arange(8.0).reshape(4, 2), columns=["a", "a"])
+RULE = oe.RuleClassifier(lambda X: np.arange(len(X)) > 1)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: oe.find_slices(TWICE, [0, 1, 0, 1], min_size=2), "frame has two columns 'a'"),
+        (lambda: oe.invariance_test(RULE, TWICE, lambda X: X + 1), "X has two columns 'a'"),
+        (lambda: oe.directional_test(RULE, pd.DataFrame({"a": ["x", "y"]}), {"a": 1}), "'a' must"),
+        (lambda: oe.directional_test(RULE, np.array([["x"], ["y"]]), {0: 1}), "X must hold num"),
+        (lambda: oe.slice_report([1, 0], [1, 0], ["missing", None], "accuracy"), "'missing'"),
+        (lambda: oe.slice_report([1, 0], [1, 0], ["all rows", "b"], "accuracy"), "'all rows'"),
+        (lambda: oe.slice_report([1, 0], [1, 0], {"all rows": [True, False]}), "'all rows'"),
+        (
+            lambda: oe.baseline_report({"r": RULE}, np.ones((3, 1)), [0, 0, 1], fees=0.1),
+            "fees must be a dict",
+        ),
+    ],
+)
+def test_what_would_be_overwritten_or_not_add_up_is_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_one_group_finds_no_slice_and_infinity_is_named():
+    frame = pd.DataFrame({"a": np.arange(400.0), "b": np.arange(400) % 2})
+    wrong = frame["b"].to_numpy()
+    with pytest.raises(ValueError, match="at least two groups, got one"):
+        oe.find_slices(frame, wrong, groups=np.zeros(400))
+    with pytest.raises(ValueError, match=r"frame\['a'\] must hold finite numbers"):
+        oe.find_slices(frame.replace({"a": {3: np.inf}}), wrong)
+
+
+def test_slices_of_several_types_and_of_nullable_numbers():
+    mixed = oe.slice_report([1, 1, 0, 0], [1, 0, 0, 0], [1, "a", 1, "a"], "accuracy")
+    assert mixed["n"].tolist() == [4, 2, 2]
+    whole = pd.array([1, None] * 200, dtype="Int64")
+    report = oe.slice_report(np.tile([1, 0], 200), np.tile([1, 0], 200), whole, "accuracy")
+    assert report["n"].to_dict() == {"all rows": 400, 1: 200, "missing": 200}
+    found = oe.find_slices(pd.DataFrame({"a": whole, "b": [1, "x"] * 200}), np.tile([1, 0], 200))
+    assert set(found["slice"]) >= {"a is missing", "a = 1", "b = 1", "b = x"}
+    shifted = oe.directional_test(RULE, pd.DataFrame({"a": whole}), {"a": 1})
+    assert shifted.tests[0].rows == 200  # a gap stays a gap
+
+
+def test_a_part_of_a_case_is_no_case():
+    frame = pd.DataFrame({"o": [0, 1, 0, 1], "g": list("uvuv"), "s": 1, "n": [1, 2, 3, 0.5]})
+    with pytest.raises(ValueError, match="whole numbers of cases"):
+        oe.simpson_check(frame, "o", "g", "s", count="n")
+
+
+def test_quantile_bins_are_scikit_learns_where_an_edge_is_a_tie():
+    y, p = np.eye(19, dtype=int)[1], np.r_[0, 0.1, [0] * 4, 0.05, [0.15] * 12]
+    table = oe.calibration_table(y, p, 9, "quantile")
+    observed, predicted = calibration_curve(y, p, n_bins=9, strategy="quantile")
+    assert np.allclose(table["observed"], observed) and np.allclose(table["predicted"], predicted)
+
+
 # --- Wrong answers to the exercises, each with a part of the diagnosis that it must meet
 
 
@@ -1075,6 +1134,23 @@ def _ratio_of_totals(tables):
     return a * d / (b * c)
 
 
+def _sets(back, proba, alpha, sort=sorted, up=np.ceil, most=None):
+    rank = int(up((len(back) + 1) * (1 - alpha)))
+    most = len(back) if most is None else most
+    return 1 - proba <= (sort(back)[rank - 1] if rank <= most else np.inf)
+
+
+def _ece(y, place, bins, p=None):
+    p = place if p is None else p
+    of = np.minimum((place * bins).astype(int), bins - 1)
+    gaps = ((of == b, y[of == b].mean() - p[of == b].mean()) for b in np.unique(of))
+    return sum(rows.mean() * abs(gap) for rows, gap in gaps)
+
+
+def _hits(tables):
+    return tables[:, :, 0].T, tables.sum(axis=2).T
+
+
 def _cells(tables):
     return tables.transpose(1, 2, 0).reshape(4, -1), tables.sum(axis=(1, 2))
 
@@ -1101,6 +1177,19 @@ WRONG_ANSWERS = {
         (lambda y, p, bins: np.abs(_errors(y, p, bins)[:, 1]).max(), "largest error"),
         (lambda y, p, bins: np.abs(y - p).mean(), "single rows are 0 or 1"),
         (_last_bin_falls_off, "belongs to the last bin"),
+        (lambda y, p, bins: _ece(y, p, 2), "not always two bins"),
+        (
+            lambda y, p, bins: oe.expected_calibration_error(y, p, bins, "quantile"),
+            "equally many rows",
+        ),
+        (
+            lambda y, p, bins: _ece(y, (p - p.min()) / max(np.ptp(p), 1e-9), bins, p),
+            "from 0 to 1",
+        ),
+        (
+            lambda y, p, bins: _ece((p > 0.5) == y, np.maximum(p, 1 - p), bins),
+            "whether an answer",
+        ),
     ],
     "rows_that_fall": [
         (_in_place, "changed its input"),
@@ -1109,17 +1198,29 @@ WRONG_ANSWERS = {
         (lambda f, X, c, s: f(_added(X, c, s)) < f(X), "truth value"),
         (lambda f, X, c, s: X.index[f(_added(X, c, s)) != f(X)], "Only a fall"),
         (lambda f, X, c, s: X.index[f(_added(X, c, 1)) < f(X)], "Add `step`"),
+        (lambda f, X, c, s: X.index[f(X + s) < f(X)], "`column` alone"),
+        (lambda f, X, c, s: X.index[f(_added(X, "waiting", s)) < f(X)], "whatever its name"),
+        (lambda f, X, c, s: X.index[f(_added(X, c, s)) < f(X) - 1], "however little"),
+        (lambda f, X, c, s: X.index[f(_added(X, c, int(s))) < f(X)], "fractions"),
     ],
     "prediction_sets": [
         (_rank_without_the_new_row, "too small"),
         (_counts_from_0, "counted from 1"),
         (_never_infinite, "no class can be ruled out"),
         (_on_the_probability, "1 − probability"),
+        (lambda back, p, alpha: _sets(back, p, alpha, sort=list), "8th in the list"),
+        (
+            lambda back, p, alpha: _sets(back, p, alpha) | (p == p.max(axis=1, keepdims=True)),
+            "may be empty",
+        ),
+        (lambda back, p, alpha: _sets(back, p, alpha, up=round), "goes *up*"),
+        (lambda back, p, alpha: _sets(back, p, alpha, most=len(back) - 1), "is not above n"),
     ],
     "pooled_odds_ratio": [
         (_ratio_of_totals, "crude"),
         (_upside_down, "second group"),
         (_mean_of_ratios, "plain mean"),
         (_without_n, "number of cases"),
+        (lambda tables: oe._odds_ratio(*_hits(tables[:2])), "all of them"),
     ],
 }

@@ -11,13 +11,17 @@ from mlsys_helpers.exercises._engine import exercise, expect
     "in each bin that holds rows: its share of the rows times |mean of y − mean of p|.",
 )
 def calibration_error(attempt):
-    y = np.array([0, 0, 0, 1, 1, 1])
+    y = np.array([0, 1, 0, 0, 1, 1])
     p = np.array([0.1, 0.2, 0.3, 0.4, 0.8, 0.9])
     error = attempt(y, p, 2)  # bins of 4 and 2 rows, off by 0 and by 0.15
     expect(np.ndim(error) == 0, "Return one number.")
     expect(
         not np.isclose(error, 0.075),
         "That is the plain mean over the bins. A bin counts as often as it has rows.",
+    )
+    expect(
+        not np.isclose(error, 0.25 / 3),
+        "Those bins hold equally many rows. Cut the range from 0 to 1 into parts of equal width.",
     )
     expect(not np.isclose(error, 0.15), "That is the largest error of a bin, not their mean.")
     expect(
@@ -35,6 +39,18 @@ def calibration_error(attempt):
     expect(
         np.isclose(both_ends, 0), "A probability of 1 belongs to the last bin; empty bins to none."
     )
+    both_wrong = attempt(np.array([1, 1]), np.array([0.1, 0.9]), 5)
+    expect(
+        np.isclose(both_wrong, 0.5),
+        "Two bins, off by 0.9 and by 0.1: compare the share of ones with p itself, not whether an "
+        "answer was right with how sure it was.",
+    )
+    narrow = attempt(np.array([0, 1, 1, 0, 1]), np.array([0.3, 0.35, 0.45, 0.55, 0.7]), 3)
+    expect(
+        np.isclose(narrow, 0.2 * 0.3 + 0.6 * abs(2 / 3 - 0.45) + 0.2 * 0.3),
+        "With bins=3 the bounds are 1/3 and 2/3, of the whole range from 0 to 1: "
+        "not from the smallest p to the largest, and not always two bins.",
+    )
 
 
 @exercise(
@@ -44,7 +60,8 @@ def calibration_error(attempt):
 def rows_that_fall(attempt):
     def kinked(X):
         """Rises with the waiting flights, but for a kink at 3 and 4."""
-        return X["waiting"].to_numpy() - 4.0 * (X["waiting"] >= 4) + 0.0 * X["hour"].to_numpy()
+        waiting, hour = X["waiting"].to_numpy(), X["hour"].to_numpy()
+        return waiting - 4.0 * (waiting >= 4) - 4.0 * (hour >= 11)
 
     X = pd.DataFrame({"waiting": [0, 3, 2, 3, 9], "hour": [6, 7, 8, 9, 10]}, index=list("abcde"))
     found = attempt(kinked, X, "waiting", 1)
@@ -57,11 +74,21 @@ def rows_that_fall(attempt):
     expect(found != [1, 3], "Those are positions. Return the labels of the index.")
     expect(found != list("ace"), "Those are the rows that rise. Which ones fall?")
     expect(found != list("abcde"), "Most of these rise, and may. Only a fall is a failure.")
+    expect(found != list("bde"), "Change `column` alone: the other columns stay as they are.")
     expect(found == list("bd"), "From 3 to 4 waiting flights the prediction falls: rows b and d.")
     found = np.asarray(attempt(lambda X: np.zeros(len(X)), X, "waiting", 1)).tolist()
     expect(found == [], "A prediction that stays as it is has not fallen.")
     found = np.asarray(attempt(kinked, X, "waiting", 2)).tolist()
     expect(found == list("bcd"), "Add `step`, not 1: two more flights take row c from 2 to 4.")
+    found = np.asarray(attempt(kinked, X, "hour", 1)).tolist()
+    expect(found == ["e"], "Add to `column`, whatever its name: here to the hour, 10 to 11 in e.")
+    mixed = X.iloc[::-1] / 10
+    found = np.asarray(attempt(lambda X: -(X["waiting"].to_numpy() ** 2), mixed, "waiting", 0.1))
+    expect(
+        found.tolist() == list("edcba"),
+        "Any fall counts, by however little, and steps may be fractions: all five rows fall, "
+        "in the order of X.",
+    )
 
 
 @exercise(
@@ -70,7 +97,7 @@ def rows_that_fall(attempt):
     "a rank above n means that even the largest value is too small a limit.",
 )
 def prediction_sets(attempt):
-    held_back = np.array([0.9, 0.1, 0.3, 0.2, 0.5, 0.4, 0.6, 0.8, 0.7])  # n = 9
+    held_back = np.array([0.9, 0.1, 0.3, 0.2, 0.8, 0.4, 0.6, 0.5, 0.7])  # n = 9
     proba = np.array([[0.1, 0.9], [0.2, 0.8], [0.35, 0.65], [0.5, 0.5]])
     sets = np.asarray(attempt(held_back, proba, 0.25))  # rank 8: the limit is 0.8
     expect(sets.shape == (4, 2), "Return a truth value for each row and class.")
@@ -84,8 +111,13 @@ def prediction_sets(attempt):
         "The limit is too small: the new row counts, too. Take n + 1, and round *up*.",
     )
     expect(
+        not np.array_equal(sets, 1 - proba <= held_back[7]),
+        "Sort the held-back values: rank 8 is the 8th *smallest*, not the 8th in the list.",
+    )
+    expect(
         not sets.all(),
-        "The limit is too large: ranks are counted from 1, so that rank r is entry r − 1.",
+        "The limit is too large: rank 8, counted from 1, is entry 7 of the sorted values "
+        '(`np.quantile` needs method="inverted_cdf").',
     )
     expect(
         np.array_equal(sets, 1 - proba <= 0.8),
@@ -93,6 +125,18 @@ def prediction_sets(attempt):
     )
     sets = np.asarray(attempt(held_back, proba * [0.1, 0] + [0, 0.95], 0.05))
     expect(sets.all(), "9 rows can promise no more than 0.9: for 0.95 no class can be ruled out.")
+    back, flat = np.array([0.1, 0.3, 0.2]), np.array([[0.75, 0.15, 0.1], [0.4, 0.3, 0.3]])
+    sets = np.asarray(attempt(back, flat, 0.3))  # rank 3 of 3: the limit is 0.3
+    expect(
+        not np.all(sets),
+        "n = 3 and alpha = 0.3 give rank 3, which is not above n: the largest value is the limit.",
+    )
+    expect(
+        np.array_equal(sets, 1 - flat <= 0.3),
+        "1 − 0.75 is below the limit, 0.3, and nothing else is: a set may be empty.",
+    )
+    sets = np.asarray(attempt(back, flat, 0.44))  # 4 · 0.56 = 2.24, up to rank 3
+    expect(np.array_equal(sets, 1 - flat <= 0.3), "4 · 0.56 = 2.24 goes *up* to rank 3.")
 
 
 @exercise(
@@ -111,7 +155,8 @@ def pooled_odds_ratio(attempt):
     each = stones[:, 0, 0] * stones[:, 1, 1] / (stones[:, 0, 1] * stones[:, 1, 0])
     expect(
         not np.isclose(ratio, each.mean()),
-        "That is the plain mean of the strata's ratios: a small stratum counts as much as a large.",
+        "That is the plain mean (or the median) of the strata's ratios: a small stratum counts "
+        "as much as a large.",
     )
     expect(
         not np.isclose(ratio, 1 / 1.4472, atol=1e-3),
@@ -125,3 +170,9 @@ def pooled_odds_ratio(attempt):
     expect(np.isclose(ratio, 1.4472, atol=1e-3), "For the kidney stones it is 1.447.")
     one = attempt(np.array([[[30, 10], [20, 40]]]))
     expect(np.isclose(one, 6), "With one stratum it is that stratum's odds ratio, a·d / (b·c).")
+    three = np.array([[[1, 3], [1, 3]], [[4, 1], [1, 4]], [[0, 5], [2, 8]]])
+    due = (3 / 8 + 16 / 10) / (3 / 8 + 1 / 10 + 10 / 15)
+    expect(
+        np.isclose(attempt(three), due),
+        f"For three strata, one with an empty cell, it is {due:.3f}: sum over all of them.",
+    )
