@@ -563,7 +563,8 @@ def cooccurrences(texts, words, window=3):
     numbers = {word: i for i, word in enumerate(words)}
     if len(numbers) < len(words):
         raise ValueError("words must hold each word once")
-    window = _checks.whole_number(window, "window")
+    longest = max((len(_split(text)) for text in texts), default=1)
+    window = max(1, min(_checks.whole_number(window, "window"), longest))
     gap = [-1] * window  # so that no pair reaches from one text into the next
     line = np.array(
         [i for text in texts for i in [*(numbers.get(w, -1) for w in _split(text)), *gap]]

@@ -38,6 +38,7 @@ __all__ = [
 ]
 
 _SEVERITIES = ("high", "medium", "low")
+_MOMENTS = ("datetime", "datetime64", "date", "timedelta", "timedelta64")
 
 
 # --- When a column is known ------------------------------------------------------------------
@@ -165,6 +166,9 @@ def time_split(times, n_splits=5, *, test_size=None, gap=0):
     [([1], [2, 3]), ([1, 2, 3], [0])]
     """
     times = _checks.column(times, "times")
+    kind = pd.api.types.infer_dtype(times)
+    if kind not in ("integer", "floating", *_MOMENTS):
+        raise ValueError(f"times must be timestamps or numbers, got {kind}: {times[0]!r}")
     _checks.whole_number(n_splits, "n_splits", low=2)
     _checks.whole_number(gap, "gap", low=0)
     if test_size is not None:

@@ -160,48 +160,64 @@ def framing_report(X, y, X_test, y_test, edges, new_edge, decision, *, regressor
     above = (y_test > decision).astype(int)
     _checks.binary_labels(above, f"y_test > {decision:g}")
 
-    def fit_proba(labels):
-        model = clone(classifier, safe=False).fit(X, labels)
-        return _probabilities(model, X_test, "classifier", len(np.unique(labels)))
+    fitted = {}  # (framing, target) → what its model answers on the test rows
 
-    def chance_above(proba, bounds):
-        return proba[:, np.searchsorted(bounds, decision) + 1 :].sum(axis=1)
+    def said(framing, target):
+        """The answers of the framing's model of this target, which is fitted if need be."""
+        key = (framing, target.tobytes())
+        if key not in fitted:
+            if framing == "regression":
+                model = _fit("regressor", regressor, {}, X, target)
+                fitted[key] = _labels(model, X_test, "regressor")
+            else:
+                model = _fit("classifier", classifier, {}, X, target)
+                fitted[key] = _probabilities(model, X_test, "classifier", len(np.unique(target)))
+        return fitted[key]
 
-    minutes = _labels(clone(regressor, safe=False).fit(X, y), X_test, "regressor")
-    proba = fit_proba(buckets)
-    proba_after = fit_proba(bucket_target(y, more_edges))
-    means = np.array([y[buckets == k].mean() for k in range(len(edges) + 1)])
-    by_edge = np.column_stack([fit_proba((y > edge).astype(int))[:, 1] for edge in edges])
-    decided = by_edge[:, edges.tolist().index(decision)]
-    crosswise = (np.diff(by_edge, axis=1) > 0).any(axis=1).mean()
-    moved = np.abs(chance_above(proba_after, more_edges) - chance_above(proba, edges)).mean()
+    def above_each(framing, bounds):
+        """How likely each row lies above each bound that the framing asks about."""
+        if framing == "regression":
+            return (said(framing, y)[:, None] > bounds).astype(float)
+        if framing == "multiclass":
+            proba = said(framing, bucket_target(y, bounds))
+            return proba[:, ::-1].cumsum(axis=1)[:, -2::-1]
+        if framing == "binary":  # one question, and one more for a new edge
+            bounds = [decision, *np.setdiff1d(bounds, edges)]
+        return np.column_stack([said(framing, (y > bound).astype(int))[:, 1] for bound in bounds])
 
-    k, nan, in_bucket = len(edges), np.nan, bucket_target(minutes, edges)
-    report = pd.DataFrame(
-        {
-            "framing": ["regression", "multiclass", "binary", "multilabel"],
-            "fits": [1, 1, 1, k],
-            "outputs": [1, k + 1, 1, k],
-            "auc": [
-                metrics.roc_auc_score(above, score)
-                for score in (minutes, chance_above(proba, edges), decided, decided)
-            ],
-            "mean_error": [
-                *(np.abs(v - y_test).mean() for v in (minutes, proba @ means)),
-                nan,
-                nan,
-            ],
-            "accuracy": [
-                (bucket == bucket_target(y_test, edges)).mean()
-                for bucket in (in_bucket, proba.argmax(axis=1), nan, (by_edge > 0.5).sum(axis=1))
-            ],
-            "new_fits": [0, 1, 1, 1],
-            "changed": [0.0, moved, 0.0, 0.0],
-            "contradictions": [0.0, 0.0, 0.0, crosswise],
-        }
-    )
-    report.loc[report["framing"] == "binary", "accuracy"] = nan  # it tells no bucket
-    return report
+    def score(framing, bounds):
+        """What ranks the rows for the decision."""
+        if framing == "regression":
+            return said(framing, y)
+        place = 0 if framing == "binary" else list(bounds).index(decision)
+        return above_each(framing, bounds)[:, place]
+
+    rows = []
+    for framing in ("regression", "multiclass", "binary", "multilabel"):
+        before, each = len(fitted), above_each(framing, edges)
+        row = {"framing": framing, "fits": len(fitted) - before}
+        row["outputs"] = {"regression": 1, "multiclass": len(edges) + 1}.get(framing, each.shape[1])
+        row["auc"] = metrics.roc_auc_score(above, score(framing, edges))
+        row |= {"mean_error": np.nan, "accuracy": np.nan}  # for those that give such an answer
+        if framing in ("regression", "multiclass"):
+            numbers = said(framing, y if framing == "regression" else buckets)
+            if framing == "multiclass":
+                means = [y[buckets == k].mean() for k in range(len(edges) + 1)]
+                in_bucket, numbers = numbers.argmax(axis=1), numbers @ means
+            else:
+                in_bucket = bucket_target(numbers, edges)
+            row["mean_error"] = np.abs(numbers - y_test).mean()
+        if framing == "multilabel":
+            in_bucket = (each > 0.5).sum(axis=1)
+        if framing != "binary":
+            row["accuracy"] = (in_bucket == bucket_target(y_test, edges)).mean()
+        before, old = len(fitted), score(framing, edges)
+        above_each(framing, more_edges)
+        row["new_fits"] = len(fitted) - before
+        row["changed"] = np.abs(score(framing, more_edges) - old).mean()
+        row["contradictions"] = (np.diff(each, axis=1) > 0).any(axis=1).mean()
+        rows.append(row)
+    return pd.DataFrame(rows)
 
 
 # --- Decoupling objectives -------------------------------------------------------------------

@@ -488,6 +488,7 @@ def test_cooccurrences_are_a_plain_recount():
 
 def test_no_pair_reaches_into_the_next_text():
     assert da.cooccurrences(["a", "b"], ["a", "b"], window=5).sum() == 0
+    assert da.cooccurrences(["a b c"], ["a", "c"], window=10**9).sum() == 2  # the whole text
 
 
 def test_ppmi_by_hand_and_its_invariants():

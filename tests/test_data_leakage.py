@@ -739,6 +739,12 @@ BAD_INPUT = {
     "offset of another kind": (dl.availability, (TABLE, "t", {"x": HOUR}), {}, r"\['x'\].*offset"),
     "no times": (dl.time_split, ([],), {}, "times is empty"),
     "missing times": (dl.time_split, ([1, np.nan],), {}, "times holds 1 missing"),
+    "times as text": (
+        dl.time_split,
+        (["10/2/2013", "9/1/2013", "9/15/2013"],),
+        {},
+        "times must be",
+    ),
     "mixed times": (dl.time_split, (np.array([1, "a", 2], dtype=object),), {}, "times must be"),
     "one split": (dl.time_split, ([1, 2, 3], 1), {}, "n_splits.*at least 2, got 1"),
     "few times": (dl.time_split, ([1, 1, 2],), {}, "times holds 2 distinct"),

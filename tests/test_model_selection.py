@@ -120,6 +120,24 @@ def test_framings_agree_with_the_same_models_by_hand(numeric_target):
     assert report.loc["multiclass", "mean_error"] == pytest.approx(np.abs(back - y[new]).mean())
 
 
+class _CountsFits(LogisticRegression):
+    fits = 0
+
+    def fit(self, X, y):
+        type(self).fits += 1
+        return super().fit(X, y)
+
+
+def test_the_fits_reported_are_the_fits_made(numeric_target):
+    X, y = numeric_target
+    for edges, new_edge in (([0, 30], 15), ([-10, 0, 10, 30], 20)):
+        _CountsFits.fits = 0
+        models = {"regressor": LinearRegression(), "classifier": _CountsFits()}
+        report = ms.framing_report(X, y, X, y, edges, new_edge, 30, **models)
+        by_classifier = report[report["framing"] != "regression"]
+        assert by_classifier[["fits", "new_fits"]].sum(axis=None) == _CountsFits.fits
+
+
 def test_what_a_new_class_costs_each_framing(numeric_target):
     report = frame(*numeric_target)
     assert report["fits"].tolist() == [1, 1, 1, 2]
