@@ -609,12 +609,11 @@ def mmd_test(reference, current, permutations=200, bandwidth=None, random_state=
     rng = _checks.generator(random_state)
     n, m = len(old), len(new)
     X = _standardised(np.concatenate([old, new]))
-    squared = pdist(X, "sqeuclidean")
+    apart = pdist(X)
     if bandwidth is None:
-        apart = squared[squared > 0]
-        bandwidth = np.sqrt(np.median(apart)) if len(apart) else 1.0
+        bandwidth = np.median(apart[apart > 0]) if apart.any() else 1.0
     _checks.number(bandwidth, "bandwidth", 0, open_low=True)
-    kernel = squareform(np.exp(-squared / (2 * bandwidth**2)))  # with zeros on the diagonal
+    kernel = squareform(np.exp(-(apart**2) / (2 * bandwidth**2)))  # with zeros on the diagonal
     first = np.tile(np.arange(n + m) < n, (permutations + 1, 1))
     first[1:] = rng.permuted(first[1:], axis=1)
     first = first.astype(float)
@@ -1532,8 +1531,8 @@ def write_dashboard(monitor, path, title="Monitor"):
     seen, rows = signals["window"], signals.groupby("window")["rows"].first().sum()
     cards = {"rows": rows, "windows": seen.nunique(), "features": signals["feature"].nunique()}
     cards |= {"alerts": len(alerts), "still open": alerts["ended"].isna().sum()}
-    shown = alerts.assign(worst=alerts["worst"].round(2))[::-1]
-    shown = shown.astype({"raised": str, "ended": str})
+    shown = alerts.assign(worst=alerts["worst"].round(2), ended=alerts["ended"].dt.date)[::-1]
+    shown["ended"] = shown["ended"].astype(str).replace("NaT", "still open")
     lines = []
     for name, table in signals.groupby("feature", sort=False):
         chart = _sparkline(table, alerts[alerts["feature"] == name], monitor.enter[name])
@@ -1545,7 +1544,7 @@ def write_dashboard(monitor, path, title="Monitor"):
         title=html.escape(title),
         span=f"{seen.min():%d %b %Y} to {seen.max():%d %b %Y}",
         cards="".join(f"<div><b>{value:,}</b>{name}</div>" for name, value in cards.items()),
-        alerts=shown.replace("NaT", "still open").to_html(index=False, border=0),
+        alerts=shown.to_html(index=False, border=0),
         lines="".join(lines),
         **COLORS,
     )
@@ -1582,21 +1581,21 @@ def _sparkline(table, alerts, enter, width=420, height=44):
 
 
 _PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>
-body {{ font: 15px/1.45 system-ui, sans-serif; max-width: 900px; margin: 24px auto }}
-body {{ color: {black} }}
-h1 {{ margin: 0 }} h2 {{ margin: 28px 0 8px }} p {{ color: {grey}; margin: 0 }}
-.cards {{ display: flex; gap: 12px; margin-top: 16px }}
+.monitor {{ font: 15px/1.45 system-ui, sans-serif; max-width: 900px; margin: 24px auto }}
+.monitor {{ color: {black} }} .monitor h1 {{ margin: 0 }} .monitor h2 {{ margin: 28px 0 8px }}
+.monitor p {{ color: {grey}; margin: 0 }} .cards {{ display: flex; gap: 12px; margin-top: 16px }}
 .cards div {{ flex: 1; background: {light}; border-radius: 8px; padding: 10px 14px }}
 .cards b {{ display: block; font-size: 24px }}
-table {{ border-collapse: collapse; width: 100% }}
-th, td {{ text-align: left; padding: 4px 8px; border-bottom: 1px solid {light} }}
-polyline {{ fill: none; stroke: {blue}; stroke-width: 1.6 }}
+.monitor table {{ border-collapse: collapse; width: 100% }}
+.monitor th, .monitor td {{ text-align: left; padding: 4px 8px; border-bottom: 1px solid {light} }}
+.monitor polyline {{ fill: none; stroke: {blue}; stroke-width: 1.6 }}
 .enter {{ stroke: {grey}; stroke-dasharray: 4 4 }} .alert {{ fill: {red}; opacity: .25 }}
-</style></head><body><h1>{title}</h1><p>{span}</p><div class="cards">{cards}</div>
+</style></head><body><div class="monitor"><h1>{title}</h1><p>{span}</p>
+<div class="cards">{cards}</div>
 <h2>Alerts, the latest first</h2>{alerts}
 <h2>Features</h2><p>Line: PSI by window. Dashed: where a window counts. Shaded: an alert.</p>
 <table><tr><th>feature</th><th>PSI over time</th><th>last</th><th>worst</th><th>missing, change</th>
-<th>invalid</th></tr>{lines}</table></body></html>
+<th>invalid</th></tr>{lines}</table></div></body></html>
 """
 
 
