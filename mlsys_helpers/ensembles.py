@@ -61,7 +61,7 @@ def majority_vote_accuracy(p, n, correlation=0.0, dependence="beta-binomial"):
     ----------
     p : float in [0, 1]
     n : int
-        Number of voters, at least 1.
+        Number of voters, from 1 to ten million.
     correlation : float in [0, 1], default 0
         Between "voter i is right" and "voter j is right".
     dependence : {"beta-binomial", "common cause"}
@@ -92,12 +92,14 @@ def majority_vote_accuracy(p, n, correlation=0.0, dependence="beta-binomial"):
     """
     _checks.number(p, "p", low=0, high=1)
     n = _checks.whole_number(n, "n")
+    _checks.number(n, "n", high=10_000_000)
     _checks.number(correlation, "correlation", low=0, high=1)
     _checks.one_of(dependence, "dependence", ("beta-binomial", "common cause"))
-    if p in (0, 1) or correlation == 1:
+    # Within 1e-8 of 0 and 1 the beta function has too few digits left for the difference.
+    if p in (0, 1) or n <= 2 or correlation > 1 - 1e-8:
         return float(p)
     independent = stats.binom(n, p)
-    if correlation == 0 or dependence == "common cause":
+    if correlation < 1e-8 or dependence == "common cause":
         return float(correlation * p + (1 - correlation) * _more_than_half(independent, n))
     strength = 1 / correlation - 1  # a + b of the Beta distribution
     return _more_than_half(stats.betabinom(n, p * strength, (1 - p) * strength), n)
@@ -128,8 +130,8 @@ def error_correlation(y_true, predictions):
     Raises
     ------
     ValueError
-        If lengths differ, labels are missing, there are fewer than two models, or one of them is
-        always right or always wrong: such a model's errors vary with nothing.
+        If lengths differ, labels are missing, there are fewer than two models, two have one name,
+        or one of them is always right or always wrong: such a model's errors vary with nothing.
 
     References
     ----------
@@ -147,6 +149,7 @@ def error_correlation(y_true, predictions):
     predictions = pd.DataFrame(predictions)
     if predictions.shape[1] < 2:
         raise ValueError(f"predictions must hold at least 2 models, got {predictions.shape[1]}")
+    _distinct(predictions.columns, "predictions")
     right = {}
     for name in predictions:
         column = _checks.column(predictions[name], f"predictions[{name!r}]", len(y_true))
@@ -189,8 +192,8 @@ class BaggingEnsemble(BaseEstimator):
     ------
     ValueError
         When fitted, if a parameter is out of range, X or y do not fit, y holds one class only,
-        or no row is ever out of the bag. When it predicts, if a base learner's answer has the
-        wrong shape, sums or labels.
+        or no row (of regressors: fewer than two) is out of the bag. When it predicts, if a base
+        learner's answer has the wrong shape, sums or labels.
     TypeError
         When fitted, if estimator is neither a classifier nor a regressor.
 
@@ -244,8 +247,12 @@ class BaggingEnsemble(BaseEstimator):
                 everyone[out] = answers
                 total, n_models = total + everyone, n_models + out
         seen = n_models > 0
-        if not seen.any():
-            raise ValueError("oob_score needs rows that a bootstrap left out; there are none")
+        needed = 1 if is_classifier(self) else 2  # R² of a single row is not defined
+        if seen.sum() < needed:
+            raise ValueError(
+                f"oob_score needs rows that a bootstrap left out, at least {needed}; "
+                f"there are {seen.sum() or 'none'}"
+            )
         mean = (total[seen].T / n_models[seen]).T
         return self._score(y[seen], self._decide(mean))
 
@@ -304,7 +311,7 @@ class BoostingEnsemble(ClassifierMixin, BaseEstimator):
     n_estimators : int, default 50
         Rounds. Fewer are made when one has no error, or does no better than guessing.
     learning_rate : float, default 1
-        Above 0; multiplies each say.
+        Above 0, at most 10; multiplies each say.
     random_state : int, numpy Generator or None
 
     Attributes
@@ -354,7 +361,7 @@ class BoostingEnsemble(ClassifierMixin, BaseEstimator):
         if not has_fit_parameter(base, "sample_weight"):
             raise TypeError(f"estimator must take sample_weight in fit, which {base!r} does not")
         _checks.whole_number(self.n_estimators, "n_estimators")
-        _checks.number(self.learning_rate, "learning_rate", low=0, open_low=True)
+        _checks.number(self.learning_rate, "learning_rate", low=0, high=10, open_low=True)
         rng = _checks.generator(self.random_state)
         X, y = _training_rows(self, X, y)
         k, weights = len(self.classes_), np.full(len(y), 1 / len(y))
@@ -426,7 +433,8 @@ def plot_boosting_round(model, X, y, number, ax=None):
     ----------
     model : BoostingEnsemble
         Fitted to X and y; two classes.
-    X : array-like of shape (n, 2)
+    X : DataFrame or array-like of shape (n, 2)
+        Column names, if there are any, label the axes.
     y : array-like of shape (n,)
     number : int
         The round, from 1. Rows are as large as the weights that this round is trained with; the
@@ -440,8 +448,8 @@ def plot_boosting_round(model, X, y, number, ax=None):
     Raises
     ------
     ValueError
-        If X has not two columns, y not two classes or another length than at fit, or there is no
-        such round.
+        If X has not two columns or holds what is not finite, y holds other labels or rows than at
+        fit, or there is no such round.
     TypeError
         If model is no BoostingEnsemble.
 
@@ -463,10 +471,16 @@ def plot_boosting_round(model, X, y, number, ax=None):
     if not isinstance(model, BoostingEnsemble):
         raise TypeError(f"model must be a BoostingEnsemble, got {type(model).__name__}")
     check_is_fitted(model)
+    names = list(
+        X.columns if isinstance(X, pd.DataFrame) else getattr(model, "feature_names_in_", ())
+    )
     X = np.asarray(X, dtype=float)
     if X.ndim != 2 or X.shape[1] != 2 or len(model.classes_) != 2:
         raise ValueError(f"X must have shape (n, 2) and y 2 classes, got shape {X.shape}")
+    assert_all_finite(X, input_name="X")
     y = _checks.column(y, "y", len(X))
+    if not np.isin(y, model.classes_).all():
+        raise ValueError(f"y must hold the labels {model.classes_.tolist()} of the fit")
     if len(y) != model.sample_weights_.shape[1]:
         raise ValueError(
             f"y must have the {model.sample_weights_.shape[1]} rows of the fit, got {len(y)}"
@@ -475,15 +489,18 @@ def plot_boosting_round(model, X, y, number, ax=None):
     if number > len(model.estimators_):
         raise ValueError(f"number must be at most {len(model.estimators_)}, got {number}")
     weights = model.sample_weights_[number - 1]
-    wrong = model.estimators_[number - 1].predict(X) != y
 
+    def table(X):  # as the model was fitted
+        return pd.DataFrame(X, columns=names) if hasattr(model, "feature_names_in_") else X
+
+    wrong = model.estimators_[number - 1].predict(table(X)) != y
     ax = get_axes(ax, figsize=(5, 4.6))
     low, high = X.min(axis=0), X.max(axis=0)
     x0, x1 = (
         np.linspace(a - (b - a) / 20, b + (b - a) / 20, 120) for a, b in zip(low, high, strict=True)
     )
     grid = np.stack([part.ravel() for part in np.meshgrid(x0, x1)], axis=1)
-    for said, _ in zip(model.staged_predict(grid), range(number), strict=False):
+    for said, _ in zip(model.staged_predict(table(grid)), range(number), strict=False):
         second = said == model.classes_[1]
     colors = [COLORS["blue"], COLORS["red"]]
     ax.contourf(
@@ -500,7 +517,9 @@ def plot_boosting_round(model, X, y, number, ax=None):
         edgecolors=COLORS["black"],
         linewidths=0.8,
     )
-    ax.set(title=f"Round {number}: error {model.estimator_errors_[number - 1]:.2f}")
+    xlabel, ylabel = names or ("feature 1", "feature 2")
+    error = model.estimator_errors_[number - 1]
+    ax.set(title=f"Round {number}: error {error:.2f}", xlabel=f"{xlabel}", ylabel=f"{ylabel}")
     ax.grid(False)
     return ax
 
@@ -521,7 +540,7 @@ class StackingEnsemble(ClassifierMixin, BaseEstimator):
     final_estimator : classifier, optional
         The meta-learner; by default logistic regression.
     cv : int, splitter or list of (fit rows, score rows), default 5
-        The folds, as in scikit-learn; each row must be scored exactly once.
+        The folds, as in scikit-learn. Each row must be scored exactly once, by a fit without it.
     out_of_fold : bool, default True
         False trains the meta-learner on scores of rows that the base learners were fitted to. It
         is a leak, and here so that its price can be measured.
@@ -538,10 +557,11 @@ class StackingEnsemble(ClassifierMixin, BaseEstimator):
     ------
     ValueError
         When fitted, if estimators is empty or a name occurs twice, X or y do not fit, y holds
-        one class only, or the folds do not score each row once; when a base learner's scores
-        have the wrong shape or sums.
+        one class only, or the folds do not score each row once or fit to what they score; when a
+        base learner's scores have the wrong shape or sums.
     TypeError
-        When fitted, if a base learner has neither ``predict_proba`` nor ``decision_function``.
+        When fitted, if a base learner or final_estimator is no classifier, or a base learner has
+        neither ``predict_proba`` nor ``decision_function``.
 
     References
     ----------
@@ -568,19 +588,15 @@ class StackingEnsemble(ClassifierMixin, BaseEstimator):
 
     def fit(self, X, y):
         """Fit base learners fold by fold, then the meta-learner, then base learners to all."""
-        learners = _named_learners(self.estimators)
+        learners, meta = _named_learners(self.estimators), self._meta_learner()
         X, y = _training_rows(self, X, y)
         self.estimators_ = [clone(learner).fit(X, y) for learner in learners.values()]
         if self.out_of_fold:
-            folds = list(check_cv(self.cv, y, classifier=True).split(X, y))
-            scored = np.sort(np.concatenate([rows for _, rows in folds]))
-            if not np.array_equal(scored, np.arange(len(y))):
-                raise ValueError("cv must score each row exactly once")
+            folds = _folds(self.cv, X, y)
             parts = [self._out_of_fold(learner, X, y, folds) for learner in learners.values()]
             self.meta_features_ = np.hstack(parts)
         else:
             self.meta_features_ = self._in_fold(X)
-        meta = LogisticRegression() if self.final_estimator is None else self.final_estimator
         self.final_estimator_ = clone(meta).fit(self.meta_features_, y)
         return self
 
@@ -599,12 +615,13 @@ class StackingEnsemble(ClassifierMixin, BaseEstimator):
         """The meta-learner's class."""
         return self._meta().predict(self._in_fold(_table(self, X)))
 
-    @available_if(
-        lambda self: hasattr(self.final_estimator or LogisticRegression(), "predict_proba")
-    )
+    @available_if(lambda self: hasattr(self._meta_learner(), "predict_proba"))
     def predict_proba(self, X):
         """The meta-learner's probabilities, of shape (n, k)."""
         return self._meta().predict_proba(self._in_fold(_table(self, X)))
+
+    def _meta_learner(self):
+        return _base_learner(self.final_estimator, LogisticRegression(), True, "final_estimator")
 
     def _meta(self):
         check_is_fitted(self)
@@ -712,7 +729,7 @@ def plot_bias_variance(parts, ax=None):
     Raises
     ------
     ValueError
-        If parts is empty or lacks a part.
+        If parts is empty, lacks a part, or a part is no finite number.
 
     References
     ----------
@@ -725,10 +742,15 @@ def plot_bias_variance(parts, ax=None):
     >>> plot_bias_variance({"deep tree": tree}).get_xlabel()
     'squared error'
     """
-    table = pd.DataFrame(parts).T
     names = {"noise": "grey", "bias2": "blue", "variance": "orange"}
-    if table.empty or not {*names, "error"} <= set(table.columns):
+    try:
+        table = pd.DataFrame(parts).T[[*names, "error"]]
+    except (TypeError, ValueError, KeyError):
+        table = pd.DataFrame()
+    if table.empty:
         raise ValueError("parts must hold bias2, variance, noise and error of at least one model")
+    numbers = {name: _checks.numbers(table[name], f"parts: {name}") for name in table}
+    table = pd.DataFrame(numbers, index=table.index.map(str))
     ax = get_axes(ax)
     left = np.zeros(len(table))
     for name, color in names.items():
@@ -755,7 +777,7 @@ def measure_models(models, train, test, *, progress=True):
         Name → unfitted classifier of two classes with ``predict_proba`` or
         ``decision_function``.
     train : pair (X, y)
-    test : table of shape (n, d)
+    test : DataFrame or array-like of shape (n, d)
     progress : bool, default True
         Show a bar, a step a model.
 
@@ -771,9 +793,10 @@ def measure_models(models, train, test, *, progress=True):
     Raises
     ------
     ValueError
-        If models or test is empty, y has not two classes, or scores have the wrong shape.
+        If models or test is empty, train is no pair, y has not two classes, or scores have the
+        wrong shape.
     TypeError
-        If a model has neither method.
+        If a model is no classifier or has neither method.
 
     References
     ----------
@@ -793,7 +816,13 @@ def measure_models(models, train, test, *, progress=True):
     """
     if not isinstance(models, dict) or not models:
         raise ValueError(f"models must be a dict of at least one model, got {models!r}")
+    _named_learners(models.items(), "models")
+    if not isinstance(train, (tuple, list)) or len(train) != 2:
+        raise ValueError(f"train must be a pair (X, y), got {type(train).__name__}")
     X, y = train
+    test = test if isinstance(test, pd.DataFrame) else np.asarray(test)
+    if test.ndim != 2:
+        raise ValueError(f"test must have two dimensions, got shape {test.shape}")
     y = _checks.column(y, "y", len(X))
     found = _checks.classes(y, "y")
     if len(found) != 2 or len(test) == 0:
@@ -826,10 +855,10 @@ def gain_over_first(y_true, scores, metric, *, groups=None, repeats=500, random_
     scores : DataFrame of shape (n, m)
         A column for each model.
     metric : callable
-        ``metric(y_true, score)``; higher is better.
+        ``metric(y_true, score)`` gives a finite number; higher is better.
     groups : array-like of shape (n,), optional
-        Rows of one group are drawn together: the day of a flight, say. By default each row is
-        its own group.
+        Rows of one group are drawn together: the day of a flight, say. At least two of them; by
+        default each row is its own group.
     repeats : int, default 500
         Bootstraps of the groups, at least 20.
     random_state : int, numpy Generator or None
@@ -842,7 +871,10 @@ def gain_over_first(y_true, scores, metric, *, groups=None, repeats=500, random_
     Raises
     ------
     ValueError
-        If an argument is out of range, lengths differ, or y_true holds one class only.
+        If an argument is out of range, lengths differ, y_true holds one class only, or metric
+        gives what is no finite number.
+    TypeError
+        If metric is no function.
 
     References
     ----------
@@ -860,20 +892,31 @@ def gain_over_first(y_true, scores, metric, *, groups=None, repeats=500, random_
     """
     y_true = _checks.binary_labels(y_true, "y_true")
     if not isinstance(scores, pd.DataFrame) or scores.shape[1] == 0:
-        raise ValueError(f"scores must be a DataFrame with a column a model, got {scores!r}")
+        raise ValueError(
+            f"scores must be a DataFrame with a column a model, got {type(scores).__name__}"
+        )
+    _distinct(scores.columns, "scores")
+    if not callable(metric):
+        raise TypeError(f"metric must be a function of labels and scores, got {metric!r}")
     columns = {name: _checks.numbers(scores[name], name, len(y_true)) for name in scores}
     groups = np.arange(len(y_true)) if groups is None else groups
     groups = _checks.column(groups, "groups", len(y_true))
     _checks.whole_number(repeats, "repeats", low=20)
     rng = _checks.generator(random_state)
     members = list(pd.Series(groups).groupby(groups).indices.values())
-    drawn = []
+    if len(members) < 2:
+        raise ValueError("groups must hold at least 2 groups, got 1")
+
+    def judge(rows):
+        found = [metric(y_true[rows], score[rows]) for score in columns.values()]
+        return _checks.numbers(found, "what metric gives")
+
+    whole, drawn = judge(np.arange(len(y_true))), []
     while len(drawn) < repeats:
         rows = np.concatenate([members[i] for i in rng.integers(len(members), size=len(members))])
         if 0 < y_true[rows].mean() < 1:
-            drawn.append([metric(y_true[rows], score[rows]) for score in columns.values()])
+            drawn.append(judge(rows))
     gains = np.array(drawn) - np.array(drawn)[:, :1]
-    whole = np.array([metric(y_true, score) for score in columns.values()])
     low, high = np.quantile(gains, [0.025, 0.975], axis=0)
     return pd.DataFrame(
         {"metric": whole, "gain": whole - whole[0], "low": low, "high": high}, index=scores.columns
@@ -883,33 +926,55 @@ def gain_over_first(y_true, scores, metric, *, groups=None, repeats=500, random_
 # --- What base learners are given, and what they answer ---------------------------------------
 
 
-def _base_learner(estimator, default=None, classifiers_only=False):
+def _base_learner(estimator, default=None, classifiers_only=False, name="estimator"):
     if estimator is None:
-        return default or DecisionTreeClassifier()
+        return DecisionTreeClassifier() if default is None else default
     wanted = "a classifier" if classifiers_only else "a classifier or a regressor"
     fits = not isinstance(estimator, type) and hasattr(estimator, "fit")
     if not fits or not (
         is_classifier(estimator) or (is_regressor(estimator) and not classifiers_only)
     ):
-        raise TypeError(f"estimator must be {wanted}, got {estimator!r}")
+        raise TypeError(f"{name} must be {wanted}, got {estimator!r}")
     return estimator
 
 
-def _named_learners(estimators):
+def _named_learners(estimators, argument="estimators"):
     try:
         pairs = [(name, learner) for name, learner in estimators]
+        named = dict(pairs)
     except (TypeError, ValueError):
         raise ValueError(
-            f"estimators must be pairs of name and classifier, got {estimators!r}"
+            f"{argument} must be pairs of name and classifier, got {estimators!r}"
         ) from None
-    if not pairs or len(dict(pairs)) < len(pairs):
+    if not pairs or len(named) < len(pairs):
         raise ValueError(
-            f"estimators must be at least one, with distinct names, got {estimators!r}"
+            f"{argument} must be at least one, with distinct names, got {estimators!r}"
         )
     for name, learner in pairs:
         if isinstance(learner, type) or not hasattr(learner, "fit") or not is_classifier(learner):
-            raise TypeError(f"estimators: {name!r} must be a classifier, got {learner!r}")
-    return dict(pairs)
+            raise TypeError(f"{argument}: {name!r} must be a classifier, got {learner!r}")
+    return named
+
+
+def _distinct(names, argument):
+    """Refuse two columns of one name."""
+    if not names.is_unique:
+        twice = names[names.duplicated()][0]
+        raise ValueError(f"{argument} must name its columns apart, got {twice!r} twice")
+
+
+def _folds(cv, X, y):
+    """Pairs of rows to fit to and rows to score: each scored once, by a fit without it."""
+    everyone, folds = np.arange(len(y)), list(check_cv(cv, y, classifier=True).split(X, y))
+    scored = np.concatenate([np.ravel(rows) for _, rows in folds]) if folds else everyone[:0]
+    if not np.array_equal(np.sort(scored), everyone):
+        raise ValueError("cv must score each row exactly once")
+    for fit_rows, rows in folds:
+        if not np.isin(fit_rows, everyone).all():
+            raise ValueError(f"cv must fit to rows from 0 to {len(y) - 1}")
+        if np.isin(rows, fit_rows).any():
+            raise ValueError("cv must not score rows that it fits to: that is the leak")
+    return folds
 
 
 def _fresh(estimator, rng):
@@ -932,6 +997,10 @@ def _training_rows(estimator, X, y):
         raise ValueError("requires y to be passed, but the target y is None")
     X, y = _table(estimator, X, reset=True), column_or_1d(y, warn=True)
     check_consistent_length(X, y)
+    if 0 in X.shape:
+        raise ValueError(f"X must have a row and a column at least, got shape {X.shape}")
+    if y.dtype == object and pd.isna(y).any():
+        raise ValueError(f"y contains NaN: {pd.isna(y).sum()} labels are missing")
     assert_all_finite(y, input_name="y")
     if is_classifier(estimator):
         check_classification_targets(y)

@@ -1,5 +1,6 @@
 """Chapter 11 against known answers: closed forms, simulation, scikit-learn's own ensembles."""
 
+from fractions import Fraction
 from functools import partial
 
 import numpy as np
@@ -16,6 +17,7 @@ from sklearn.ensemble import (
     BaggingClassifier,
     BaggingRegressor,
     HistGradientBoostingClassifier,
+    RandomForestClassifier,
     StackingClassifier,
 )
 from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeClassifier
@@ -31,6 +33,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from mlsys_helpers import ensembles as en
 from mlsys_helpers.datasets import load_breast_cancer, load_digits, load_flight_features
+from mlsys_helpers.exercises._engine import CORRECT, judge
 
 X_CANCER, Y_CANCER = load_breast_cancer()
 X3, Y3 = make_classification(300, 6, n_informative=4, n_classes=3, random_state=0)
@@ -110,6 +113,16 @@ def test_properties_of_a_vote(p, n, correlation, dependence):
     independent = en.majority_vote_accuracy(p, n)
     low, high = sorted((p, independent))
     assert low - 1e-6 <= vote <= high + 1e-6  # between copies and independence, on p's own side
+
+
+def test_a_vote_is_right_where_the_beta_function_has_no_digits_left():
+    for p in (1e-300, 0.01, 0.7, 0.99):
+        for n in (1, 2, 3, 4, 101):
+            independent = en.majority_vote_accuracy(p, n)
+            for nearly_0 in (1e-300, 1e-12, 1e-9, 1e-7):
+                vote = en.majority_vote_accuracy(p, n, nearly_0)
+                assert vote == pytest.approx(independent, abs=1e-5)
+            assert en.majority_vote_accuracy(p, n, 1 - 1e-12) == pytest.approx(p)
 
 
 def test_error_correlation_is_that_of_right_and_wrong():
@@ -366,6 +379,18 @@ def test_plot_boosting_round_draws_that_round():
     assert len(circles.get_offsets()) == wrong.sum()
 
 
+def test_plot_boosting_round_takes_tables_and_labels_its_axes():
+    frame = pd.DataFrame(X2[:, :2], columns=["visibility", "wind"])
+    model = en.BoostingEnsemble(STUMP, 3).fit(frame, Y2)
+    for X in (frame, frame.to_numpy()):
+        ax = en.plot_boosting_round(model, X, Y2, 2)
+        assert (ax.get_xlabel(), ax.get_ylabel()) == ("visibility", "wind")
+    ax = en.plot_boosting_round(FITTED, frame, Y2, 2)  # fitted to an array
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("visibility", "wind")
+    ax = en.plot_boosting_round(FITTED, frame.to_numpy(), Y2, 2)
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("feature 1", "feature 2")
+
+
 # --- Stacking
 
 
@@ -385,6 +410,11 @@ def test_stacking_equals_scikit_learns_on_the_same_folds(X, y, learners, cv):
     assert np.allclose(ours.predict_proba(X[200:]), theirs.predict_proba(X[200:]))
     assert (ours.predict(X[200:]) == theirs.predict(X[200:])).all()
     assert np.allclose(ours.final_estimator_.coef_, theirs.final_estimator_.coef_)
+
+
+def test_a_forest_as_meta_learner_gives_probabilities():
+    stack = en.StackingEnsemble(PAIR, RandomForestClassifier(5, random_state=0)).fit(X2, Y2)
+    assert np.allclose(stack.predict_proba(X2).sum(axis=1), 1)
 
 
 def test_in_fold_equals_scikit_learns_prefit():
@@ -428,7 +458,7 @@ def test_rows_of_a_fold_are_scored_by_models_that_did_not_see_them():
 def test_a_fold_that_lacks_a_class_is_no_obstacle():
     y = np.array([0] * 10 + [1] * 10 + [2])
     X = np.arange(21.0)[:, None]
-    folds = [(np.arange(20), np.array([20])), (np.array([0, 10, 20]), np.arange(20))]
+    folds = [(range(20), [20]), (range(5, 21), range(5)), ([*range(5), 20], range(5, 20))]
     model = en.StackingEnsemble([("tree", DecisionTreeClassifier())], cv=folds).fit(X, y)
     assert model.meta_features_.shape == (21, 3) and model.meta_features_[20, 2] == 0
 
@@ -532,6 +562,8 @@ def test_plot_bias_variance_stacks_the_parts():
     ax = en.plot_bias_variance(parts)
     assert sorted(round(bar.get_width(), 2) for bar in ax.patches) == [0.1, 0.2, 0.3]
     assert ax.lines[0].get_xdata()[0] == 0.6
+    numbered = en.plot_bias_variance({3: parts["a"], 7: parts["a"]})
+    assert [label.get_text() for label in numbered.get_yticklabels()] == ["3", "7"]
 
 
 # --- What it gains and costs
@@ -546,6 +578,8 @@ def test_measured_scores_are_those_of_the_model():
     assert np.allclose(scores["ridge"], ridge.decision_function(X2[200:]))
     assert (costs > 0).all(axis=None) and list(costs.columns) == ["fit", "predict", "one", "size"]
     assert not hasattr(models["logistic"], "coef_")  # the model given is not fitted
+    listed, _ = en.measure_models(models, [X2[:200].tolist(), Y2[:200]], X2[200:].tolist())
+    pd.testing.assert_frame_equal(listed, scores)
 
 
 def test_a_gain_and_its_interval():
@@ -699,12 +733,15 @@ def fit(model, X=X2, y=Y2):
 
 FITTED = en.BoostingEnsemble(STUMP, 3).fit(X2[:, :2], Y2)
 TINY = np.arange(4.0)[:, None], np.array([0, 1, 0, 1])
+TWO_ROWS = np.arange(2.0)[:, None], np.arange(2.0)
 SCORES = pd.DataFrame({"a": [0.1, 0.9]})
+PARTS = {"bias2": 0.1, "variance": 0.2, "noise": 0.3, "error": 0.6}
 MODELS = {"logistic": LogisticRegression()}
 BAD_INPUT = {
     "p above 1": (lambda: en.majority_vote_accuracy(1.1, 3), "p must be"),
     "p missing": (lambda: en.majority_vote_accuracy(np.nan, 3), "p must be"),
     "no voters": (lambda: en.majority_vote_accuracy(0.7, 0), "n must be"),
+    "too many voters": (lambda: en.majority_vote_accuracy(0.7, 10**30), "n must be"),
     "half a voter": (lambda: en.majority_vote_accuracy(0.7, 2.5), "n must be"),
     "correlation below 0": (lambda: en.majority_vote_accuracy(0.7, 3, -0.1), "correlation must"),
     "no such dependence": (lambda: en.majority_vote_accuracy(0.7, 3, 0, "x"), "dependence must"),
@@ -712,6 +749,10 @@ BAD_INPUT = {
     "always right": (lambda: en.error_correlation([0, 1], [[0, 1], [1, 1]]), "always right"),
     "always wrong": (lambda: en.error_correlation([0, 1], [[1, 0], [0, 0]]), "always wrong"),
     "other length": (lambda: en.error_correlation([0, 1, 0], [[0, 1], [1, 1]]), "3 entries"),
+    "two models of one name": (
+        lambda: en.error_correlation([0, 1], pd.DataFrame([[0, 1], [0, 0]], columns=["a", "a"])),
+        "predictions must name its columns apart, got 'a' twice",
+    ),
     "labels missing": (lambda: en.error_correlation([0, None], [[0, 1], [1, 1]]), "y_true holds"),
     "no estimators": (fit(en.BaggingEnsemble(n_estimators=0)), "n_estimators must be"),
     "no learner": (fit(en.BaggingEnsemble("tree")), "a classifier or a regressor"),
@@ -719,6 +760,14 @@ BAD_INPUT = {
     "odd seed": (fit(en.BaggingEnsemble(random_state="x")), "random_state must be"),
     "lengths differ": (fit(en.BaggingEnsemble(), y=Y2[:5]), "inconsistent numbers of samples"),
     "a label missing": (fit(en.BaggingEnsemble(), y=np.full(300, np.nan)), "NaN"),
+    "a text label missing": (fit(en.BaggingEnsemble(), y=["a", None] * 150), "150 labels are miss"),
+    "a table without rows": (fit(en.BaggingEnsemble(), pd.DataFrame({"a": []}), []), "a row and"),
+    "a table without columns": (fit(en.BaggingEnsemble(), pd.DataFrame(X2)[[]]), "a column at"),
+    "R² of one row": (
+        fit(en.BaggingEnsemble(LinearRegression(), 1, oob_score=True, random_state=0), *TWO_ROWS),
+        "at least 2; there are",
+    ),
+    "rate of a million": (fit(en.BoostingEnsemble(learning_rate=1e6)), "at most 10, got"),
     "no rounds": (fit(en.BoostingEnsemble(n_estimators=0)), "n_estimators must be"),
     "rate of 0": (
         fit(en.BoostingEnsemble(learning_rate=0)),
@@ -733,6 +782,29 @@ BAD_INPUT = {
     "folds that overlap": (
         fit(en.StackingEnsemble(PAIR, cv=[(np.arange(200), np.arange(150, 300))])),
         "score each row exactly once",
+    ),
+    "no folds": (fit(en.StackingEnsemble(PAIR, cv=[])), "score each row exactly once"),
+    "a fold that is no array": (fit(en.StackingEnsemble(PAIR, cv=[(1, 2)])), "each row exactly"),
+    "folds that leak": (
+        fit(en.StackingEnsemble(PAIR, cv=[(np.arange(300), np.arange(300))])),
+        "that is the leak",
+    ),
+    "folds of rows beyond": (
+        fit(en.StackingEnsemble(PAIR, cv=[([300, 301], np.arange(300))])),
+        "rows from 0 to 299",
+    ),
+    "a name that is a list": (fit(en.StackingEnsemble([(["a"], GaussianNB())])), "pairs of name"),
+    "a regressor on top": (
+        fit(en.StackingEnsemble(PAIR, LinearRegression())),
+        "final_estimator must be a classifier",
+    ),
+    "a missing value": (
+        lambda: en.plot_boosting_round(FITTED, np.full((300, 2), np.nan), Y2, 1),
+        "X contains NaN",
+    ),
+    "labels of another kind": (
+        lambda: en.plot_boosting_round(FITTED, X2[:, :2], np.where(Y2, "a", "b"), 1),
+        r"labels \[0, 1\]",
     ),
     "three columns": (lambda: en.plot_boosting_round(FITTED, X2[:, :3], Y2, 1), "shape"),
     "no such round": (lambda: en.plot_boosting_round(FITTED, X2[:, :2], Y2, 4), "at most 3"),
@@ -752,6 +824,19 @@ BAD_INPUT = {
     ),
     "no parts": (lambda: en.plot_bias_variance({}), "parts must hold"),
     "a part missing": (lambda: en.plot_bias_variance({"a": {"bias2": 1}}), "parts must hold"),
+    "parts as text": (lambda: en.plot_bias_variance("a"), "parts must hold"),
+    "parts of no model": (lambda: en.plot_bias_variance(PARTS), "parts must hold"),
+    "noise missing": (
+        lambda: en.plot_bias_variance({"a": PARTS | {"noise": np.nan}}),
+        "parts: noise holds 1 missing",
+    ),
+    "a regressor measured": (
+        lambda: en.measure_models({"a": LinearRegression()}, (X2, Y2), X2),
+        "models: 'a' must be a classifier",
+    ),
+    "no pair": (lambda: en.measure_models(MODELS, X2, X2), "train must be a pair"),
+    "a row as test": (lambda: en.measure_models(MODELS, (X2, Y2), X2[0]), "two dimensions"),
+    "no test": (lambda: en.measure_models(MODELS, (X2, Y2), None), "two dimensions"),
     "no models": (lambda: en.measure_models({}, (X2, Y2), X2), "models must be"),
     "three classes": (lambda: en.measure_models(MODELS, (X3, Y3), X3), "two classes"),
     "no test rows": (lambda: en.measure_models(MODELS, (X2, Y2), X2[:0]), "a test row"),
@@ -771,6 +856,22 @@ BAD_INPUT = {
     "too few repeats": (
         lambda: en.gain_over_first([0, 1], SCORES, average_precision_score, repeats=5),
         "repeats must be",
+    ),
+    "scores of one name": (
+        lambda: en.gain_over_first([0, 1], pd.concat([SCORES, SCORES], axis=1), roc_auc_score),
+        "scores must name its columns apart",
+    ),
+    "a metric by name": (
+        lambda: en.gain_over_first([0, 1], SCORES, "roc_auc"),
+        "metric must be a function",
+    ),
+    "a metric that is missing": (
+        lambda: en.gain_over_first([0, 1], SCORES, lambda y, score: np.nan),
+        "what metric gives holds 1 missing",
+    ),
+    "one group": (
+        lambda: en.gain_over_first([0, 1], SCORES, roc_auc_score, groups=[1, 1]),
+        "at least 2 groups",
     ),
     "groups too short": (
         lambda: en.gain_over_first([0, 1], SCORES, roc_auc_score, groups=[1]),
@@ -869,6 +970,29 @@ def _other_labels(fit_score, X, y, folds):
     return scores
 
 
+def _nan_in_row_4(votes, bootstraps):
+    return np.where(np.arange(len(votes)) == 4, np.nan, _oob(nan=False)(votes, bootstraps))
+
+
+def _never_below_0(error):
+    return max(np.log((1 - error) / error), 0)
+
+
+def _by_half(weights, wrong):
+    new = weights * np.where(wrong, 1.5, 1)
+    return new / new.sum()
+
+
+def _own_folds(fit_score, X, y, folds):
+    own = np.array_split(np.arange(len(y)), len(folds))
+    return np.concatenate([_in_fold_order(fit_score, X, y, own)])
+
+
+def _one_call(fit_score, X, y, folds):
+    rest = np.setdiff1d(np.arange(len(y)), folds[0])
+    return np.resize(fit_score(X[rest], y[rest], X[folds[0]]), len(y))
+
+
 WRONG_ANSWERS = {
     "majority": [
         (_majority(lambda n: [n // 2 + 1]), "exactly two of three"),
@@ -877,6 +1001,8 @@ WRONG_ANSWERS = {
         (lambda p, n: p, "single voter"),
         (_majority(lambda n: range(n // 2, n + 1)), "with probability 0.784"),
         (lambda p, n: 0.784 if n == 3 and p == 0.7 else p, "For p = 0.4"),
+        (lambda p, n: "0.784", "one number"),
+        (lambda p, n: p**3 + 3 * p**2 * (1 - p) if n > 1 else p, "For p = 0.4"),
     ],
     "out_of_bag_vote": [
         (lambda votes, bootstraps: votes.mean(axis=1), "all models vote"),
@@ -884,6 +1010,9 @@ WRONG_ANSWERS = {
         (_oob(divide_by_all=True), "not by the number of models"),
         (_oob(nan=False), "NaN is due"),
         (lambda votes, bootstraps: 0.5, "5 numbers"),
+        (lambda votes, bootstraps: [1, 0.5, 2 / 3, 0, np.nan], "2 numbers"),
+        (_nan_in_row_4, "1, nan, 1"),
+        (lambda votes, bootstraps: _oob()(votes, bootstraps).astype(str), "not text"),
     ],
     "reweigh": [
         (_reweigh(error=lambda w, wrong: wrong.mean()), "Add up their weights"),
@@ -893,12 +1022,65 @@ WRONG_ANSWERS = {
         (_reweigh(heavier=False), "to be heavier"),
         (_signed, "One half is due"),
         (lambda weights, wrong: _reweigh()(weights, wrong)[1], "two things"),
+        (lambda weights, wrong: _reweigh()(weights, wrong)[::-1], "The say comes first"),
+        (lambda weights, wrong: (_reweigh()(weights, wrong)[0], _by_half(weights, wrong)), "1/18"),
+        (lambda weights, wrong: _reweigh(say=_never_below_0)(weights, wrong), "error of 0.6"),
     ],
     "out_of_fold": [
         (_in_fold, "that is the leak"),
         (_in_fold_order, "order of the rows"),
-        (_fits_the_fold, "hold 4"),
+        (_fits_the_fold, "outside of one fold"),
         (_other_labels, "do not belong"),
         (lambda fit_score, X, y, folds: np.zeros(len(y)), "never called"),
+        (_own_folds, "outside of one fold"),
+        (_one_call, "not what fit_score gave"),
     ],
 }
+
+
+# --- Exercises: right answers of another kind
+
+
+def _row_by_row(fit_score, X, y, folds):
+    scores = [0.0] * len(y)
+    for fold in folds:
+        rest = [i for i in range(len(y)) if i not in fold]
+        for i in fold:
+            [scores[i]] = fit_score([X[j] for j in rest], [y[j] for j in rest], [X[i]])
+    return scores
+
+
+def _on_tables(fit_score, X, y, folds):
+    X, y = pd.DataFrame(X), pd.Series(y)
+    scores = pd.Series(0.0, index=X.index)
+    for fold in folds:
+        scores[fold] = fit_score(X.drop(fold), y.drop(fold), X.loc[fold])
+    return scores
+
+
+RIGHT_ANSWERS = {
+    "majority": [
+        lambda p, n: np.array(stats.binom.sf(n // 2, n, p)),
+        lambda p, n: Fraction(stats.binom.sf(n // 2, n, p)),
+    ],
+    "out_of_bag_vote": [
+        lambda votes, bootstraps: _oob()(votes, bootstraps).tolist(),
+        lambda votes, bootstraps: pd.Series(_oob()(votes, bootstraps), range(len(votes), 0, -1)),
+    ],
+    "reweigh": [
+        lambda weights, wrong: [np.array(_reweigh()(weights, wrong)[0]), *_lists(weights, wrong)],
+        lambda weights, wrong: (_reweigh()(weights, wrong)[0], pd.Series(*_lists(weights, wrong))),
+    ],
+    "out_of_fold": [_row_by_row, _on_tables],
+}
+
+
+def _lists(weights, wrong):
+    return [_reweigh()(weights, wrong)[1].tolist()]
+
+
+@pytest.mark.parametrize("name", RIGHT_ANSWERS)
+def test_right_answers_of_another_kind_are_accepted(name):
+    for attempt in RIGHT_ANSWERS[name]:
+        verdict = judge(f"ensembles.{name}", attempt)
+        assert verdict.status == CORRECT, verdict.message

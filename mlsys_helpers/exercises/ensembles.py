@@ -11,8 +11,12 @@ from mlsys_helpers.exercises._engine import exercise, expect
     "a majority is k from n // 2 + 1 to n; range leaves its end out.",
 )
 def majority(attempt):
-    three = attempt(0.7, 3)
-    expect(np.ndim(three) == 0, "Return one number.")
+    def said(p, n):
+        answer = attempt(p, n)
+        expect(np.ndim(answer) == 0 and not isinstance(answer, str), "Return one number.")
+        return float(answer)
+
+    three = said(0.7, 3)
     expect(
         not np.isclose(three, 3 * 0.7**2 * 0.3),
         "That is exactly two of three. When all three are right, it is a majority, too.",
@@ -24,10 +28,10 @@ def majority(attempt):
     )
     expect(not np.isclose(three, 0.7), "0.7 is what a single voter reaches.")
     expect(np.isclose(three, 0.784), "Three voters at 0.7 are right with probability 0.784.")
-    expect(np.isclose(attempt(0.7, 1), 0.7), "The majority of one voter is that voter.")
+    expect(np.isclose(said(0.7, 1), 0.7), "The majority of one voter is that voter.")
     for p, n in ((0.4, 5), (0.6, 21), (1.0, 3), (0.0, 3)):
         due = majority_vote_accuracy(p, n)
-        expect(np.isclose(attempt(p, n), due), f"For p = {p} and n = {n}, {due:.4g} is due.")
+        expect(np.isclose(said(p, n), due), f"For p = {p} and n = {n}, {due:.4g} is due.")
 
 
 @exercise(
@@ -40,8 +44,15 @@ def out_of_bag_vote(attempt):
     bootstraps = [[0, 0, 1, 4, 4], [0, 2, 2, 3, 4], [1, 1, 1, 3, 4], [0, 0, 0, 4, 4]]
     bootstraps = [np.array(rows) for rows in bootstraps]
     due = np.array([1.0, 0.5, 2 / 3, 0.0, np.nan])
-    result = np.asarray(attempt(votes, bootstraps), dtype=float)
-    expect(result.shape == (5,), f"5 rows, so 5 numbers are due; you gave {result.shape}.")
+
+    def answer(votes, bootstraps):
+        given, n = np.asarray(attempt(votes, bootstraps)), len(votes)
+        expect(given.dtype.kind not in "US", "Return numbers, not text.")
+        given = given.astype(float)
+        expect(given.shape == (n,), f"{n} rows, so {n} numbers are due; you gave {given.shape}.")
+        return given
+
+    result = answer(votes, bootstraps)
 
     def is_like(other):
         return np.allclose(result[:4], np.asarray(other)[:4], equal_nan=True)
@@ -64,8 +75,15 @@ def out_of_bag_vote(attempt):
         "All bootstraps hold row 4, so nobody may judge it: NaN is due there.",
     )
     expect(is_like(due), f"{due.tolist()} is due.")
-    single = attempt(np.array([[1, 1], [0, 1]]), [np.array([0, 0]), np.array([1, 1])])
+    single = answer(np.array([[1, 1], [0, 1]]), [np.array([0, 0]), np.array([1, 1])])
     expect(np.allclose(single, [1, 0]), "Row 0 is judged by the second model, row 1 by the first.")
+    votes = np.array([[0, 1, 1, 0, 1], [1, 1, 0, 0, 1], [1, 1, 1, 1, 1]])
+    bootstraps = [
+        np.array(rows) for rows in ([0, 1, 1], [1, 1, 1], [1, 2, 1], [0, 1, 2], [1, 1, 2])
+    ]
+    due = [1, np.nan, 1]
+    result = answer(votes, bootstraps)
+    expect(np.allclose(result, due, equal_nan=True), f"Here {due} is due.")
 
 
 @exercise(
@@ -81,6 +99,7 @@ def reweigh(attempt):
         isinstance(pair, (tuple, list)) and len(pair) == 2,
         "Return two things: the say, and the new weights.",
     )
+    expect(np.ndim(pair[0]) == 0, "The say comes first, one number; the new weights come second.")
     say, new = float(pair[0]), np.asarray(pair[1], dtype=float)
     expect(new.shape == (4,), f"4 rows, so 4 weights are due; you gave {new.shape}.")
     expect(
@@ -111,6 +130,16 @@ def reweigh(attempt):
     )
     even = attempt(np.full(10, 0.1), np.arange(10) < 1)
     expect(np.isclose(float(even[0]), np.log(9)), "One of ten wrong: the say is ln 9.")
+    due = np.where(np.arange(10) < 1, 1 / 2, 1 / 18)
+    expect(_near(even[1], due), "One of ten wrong: it weighs 1/2 now, each of the others 1/18.")
+    say, new = attempt(np.array([0.1, 0.5, 0.4]), np.array([True, True, False]))
+    expect(np.isclose(float(say), np.log(2 / 3)), f"An error of 0.6: a say of {np.log(2 / 3):.4f}.")
+    expect(_near(new, [1 / 12, 5 / 12, 1 / 2]), "An error of 0.6: 1/12, 5/12 and 1/2 are due.")
+
+
+def _near(weights, due):
+    weights = np.asarray(weights, dtype=float)
+    return weights.shape == np.shape(due) and np.allclose(weights, due)
 
 
 @exercise(
@@ -118,19 +147,28 @@ def reweigh(attempt):
     "scores[rows] = … writes to the rows' own places, whatever their order.",
 )
 def out_of_fold(attempt):
-    X = np.arange(6.0)[:, None]
-    y = np.array([0, 1, 0, 0, 1, 1])
-    folds = [np.array([5, 0]), np.array([2, 1]), np.array([3, 4])]
+    _try_folds(attempt, [0, 1, 0, 0, 1, 1], [[5, 0], [2, 1], [3, 4]])
+    _try_folds(attempt, [1, 0, 0, 1, 0, 1, 0], [[6, 1, 3], [0], [5, 4, 2]])
+    _try_folds(attempt, [0, 1, 1, 0, 1], [[2, 0], [4], [1], [3]])
+
+
+def _try_folds(attempt, labels, folds):
+    n, y, folds = len(labels), np.array(labels), [np.array(rows) for rows in folds]
+    X = np.arange(float(n))[:, None]
     seen = []
 
     def fit_score(X_fit, y_fit, X_score):
         fit_rows, score_rows = (np.asarray(part)[:, 0].tolist() for part in (X_fit, X_score))
         seen.append((fit_rows, np.asarray(y_fit).tolist(), score_rows))
-        return np.asarray(X_score)[:, 0] + 100
+        return score(np.asarray(X_score)[:, 0], fit_rows)
+
+    def score(rows, fit_rows):  # tells of which rows the model is
+        return rows + 10 * np.exp2(fit_rows).sum()
 
     scores = np.asarray(attempt(fit_score, X, y, folds), dtype=float)
-    expect(scores.shape == (6,), f"6 rows, so 6 scores are due; you gave {scores.shape}.")
+    expect(scores.shape == (n,), f"{n} rows, so {n} scores are due; you gave {scores.shape}.")
     expect(seen, "You never called fit_score.")
+    rests = [sorted(set(range(n)) - set(rows.tolist())) for rows in folds]
     for fit_rows, labels, score_rows in seen:
         overlap = sorted(set(fit_rows) & set(score_rows))
         expect(
@@ -142,10 +180,15 @@ def out_of_fold(attempt):
             "The labels of a fit do not belong to its rows.",
         )
         expect(
-            len(fit_rows) == 4,
-            f"A model was fitted to {len(fit_rows)} rows; all folds but one hold 4.",
+            sorted(fit_rows) in rests,
+            f"A model was fitted to the rows {sorted(fit_rows)}. All rows outside of one fold are "
+            f"due, once each: {' or '.join(map(str, rests))}.",
         )
+    due = np.empty(n)
+    for rows, rest in zip(folds, rests, strict=True):
+        due[rows] = score(rows, rest)
     expect(
-        np.array_equal(scores, X[:, 0] + 100),
+        np.array_equal(scores, due) or not np.array_equal(np.sort(scores), np.sort(due)),
         "The scores are not in the order of the rows: write each fold's to its own places.",
     )
+    expect(np.array_equal(scores, due), "Some scores are not what fit_score gave for their rows.")
