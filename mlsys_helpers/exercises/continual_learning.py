@@ -1,0 +1,156 @@
+"""The exercises of chapter 17."""
+
+import numpy as np
+import pandas as pd
+
+from mlsys_helpers.exercises._engine import exercise, expect
+
+
+@exercise(
+    "a row may be learned from the moment when its label is known, whenever it was asked.",
+    "of those known by now, leave out those that the update before has had: known by `last`.",
+    "a comparison with a missing timestamp is False, which is what a missing label deserves.",
+)
+def learnable(attempt):
+    hours = pd.to_datetime([f"2013-07-01 {h:02}:00" for h in range(24)])
+    asked = pd.Series(hours[[1, 2, 3, 8, 9, 10, 11, 4]])
+    known = pd.Series(hours[[5, 9, 14, 13, 12, 12, 20, 0]])
+    known[7] = pd.NaT  # cancelled
+    given = asked.copy(), known.copy()
+    rows = attempt(asked, known, hours[10], hours[12])
+    expect(asked.equals(given[0]) and known.equals(given[1]), "Leave asked and known as they were.")
+    rows = np.asarray(rows)
+    expect(
+        rows.shape == (8,) and rows.dtype == bool, "Return True or False for each row, as an array."
+    )
+    expect(not rows[7], "Row 7 was cancelled: its label never comes, so there is nothing to learn.")
+    expect(
+        not rows[2] and not rows[3] and not rows[6],
+        "Rows 2, 3 and 6 were asked in time, but their labels are not known at 12:00 yet.",
+    )
+    expect(
+        not rows[0] and not rows[1],
+        "Rows 0 and 1 were known by 10:00: the update before has learned them already.",
+    )
+    expect(rows[4] and rows[5], "Rows 4 and 5 are known at 12:00 exactly, and that is in time.")
+    edge = np.asarray(attempt(asked, known, hours[9], hours[20]))
+    expect(
+        not edge[1], "Row 1 was known at 9:00 exactly, when the update before was: it had that row."
+    )
+    expect(edge.tolist() == [False, False, True, True, True, True, True, False], "Try 9:00–20:00.")
+
+
+@exercise(
+    "the mean of both is the two means, weighed by their counts.",
+    "the sum of squares around a mean m is n times (variance + (mean - m) ** 2).",
+)
+def combine(attempt):
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(10, 1, 30), rng.normal(20, 3, 90)
+    found = attempt(30, first.mean(), first.var(), 90, second.mean(), second.var())
+    expect(np.shape(found) == (3,), "Return three numbers: count, mean, variance.")
+    n, mean, var = found
+    both = np.concatenate([first, second])
+    expect(n == 120, "The count is the sum of the two counts.")
+    expect(
+        not np.isclose(mean, (first.mean() + second.mean()) / 2),
+        "The second part has three times the rows: its mean must count three times.",
+    )
+    expect(np.isclose(mean, both.mean()), "Weigh each mean by its count.")
+    within = (30 * first.var() + 90 * second.var()) / 120
+    expect(
+        not np.isclose(var, within) and not np.isclose(var, (first.var() + second.var()) / 2),
+        "The variance within the parts is not all: their means are apart, which spreads the whole.",
+    )
+    expect(
+        not np.isclose(var, both.var(ddof=1)),
+        "Divide by n, not by n - 1: that is the variance that scalers use, and the one given.",
+    )
+    expect(np.isclose(var, both.var()), "Add up the squares around the *common* mean, then divide.")
+    found = attempt(0, 0.0, 0.0, 5, 3.0, 2.0)
+    expect(np.allclose(found, (5, 3, 2)), "A part without rows must change nothing.")
+    n, mean, var = attempt(1_000, 1e8, 1.0, 1_000, 1e8 + 2, 1.0)
+    expect(
+        abs(var - 2) < 1e-3,
+        "With a mean of 1e8 the digits are gone: E[x²] − E[x]² subtracts two huge numbers. Use "
+        "the distances from the common mean.",
+    )
+
+
+@exercise(
+    "first ask whether every loss of the challenger is a finite number.",
+    "average both losses within each day, and take the differences of the days.",
+    "t is the mean difference over its standard error: std(ddof=1) / sqrt(number of days).",
+)
+def promote(attempt):
+    rng = np.random.default_rng(0)
+    day = np.repeat(np.arange(30), 50)
+    champion = rng.gamma(2, 0.15, 1_500)
+    better = champion - 0.05 + rng.normal(0, 0.05, 1_500)
+    given = champion.copy(), better.copy()
+    answer = attempt(champion, better, day)
+    expect(
+        np.array_equal(champion, given[0]) and np.array_equal(better, given[1]),
+        "Leave the losses as they were.",
+    )
+    expect(isinstance(answer, (bool, np.bool_)), "Return True or False.")
+    expect(
+        not attempt(champion, champion + 0.05 + rng.normal(0, 0.05, 1_500), day),
+        "You promoted a challenger whose losses are higher. A loss is bad: lower is better.",
+    )
+    expect(answer, "The challenger is better on every one of 30 days: promote it.")
+    broken = better.copy()
+    broken[7] = np.nan
+    expect(not attempt(champion, broken, day), "A challenger with a NaN loss must be refused.")
+    expect(
+        not attempt(champion, champion.copy(), day),
+        "The challenger that is the champion, again, is not better.",
+    )
+    promoted = 0
+    for _ in range(200):
+        luck = np.repeat(rng.normal(0, 0.1, 30), 50)
+        promoted += bool(attempt(champion, champion + luck + rng.normal(0, 0.1, 1_500), day))
+    expect(
+        promoted < 24,
+        f"{promoted} of 200 equally good challengers were promoted, and 10 should be. The rows of "
+        "one day share their luck: the unit of the test is the day, and a mean above 0 is not "
+        "enough.",
+    )
+    slight = champion - np.repeat(rng.normal(0.02, 0.05, 30), 50)
+    expect(attempt(champion, slight, day), "A small gain on most of 30 days is enough for t > 1.7.")
+
+
+@exercise(
+    "you look for the vector u that makes u @ item_factors close to counts.",
+    "that is least squares, u = np.linalg.lstsq(item_factors.T, counts, rcond=None)[0].",
+    "to ignore what is missing, take only the columns and the counts that are there.",
+)
+def fold_in(attempt):
+    rng = np.random.default_rng(0)
+    factors = rng.normal(size=(3, 20))
+    truth = np.array([1.0, -2.0, 0.5])
+    counts = truth @ factors
+    given = counts.copy(), factors.copy()
+    vector = np.asarray(attempt(counts, factors))
+    expect(
+        np.array_equal(counts, given[0]) and np.array_equal(factors, given[1]),
+        "Leave the counts and the factors as they were.",
+    )
+    expect(vector.shape == (3,), "Return the user's vector, one number a factor.")
+    expect(
+        not np.allclose(vector, factors @ counts),
+        "That is the projection without the division: right only where the factors are "
+        "orthonormal, which these are not.",
+    )
+    expect(np.allclose(vector, truth), "The vector must rebuild these counts: u @ item_factors.")
+    holes = counts.copy()
+    holes[[2, 5, 11]] = np.nan
+    vector = np.asarray(attempt(holes, factors))
+    expect(np.isfinite(vector).all(), "Three counts are missing; the others are enough.")
+    expect(
+        np.allclose(vector, truth),
+        "A missing count is not a count of 0: leave those items out of the least squares.",
+    )
+    noisy = counts + rng.normal(size=20)
+    expected = np.linalg.lstsq(factors.T, noisy, rcond=None)[0]
+    expect(np.allclose(attempt(noisy, factors), expected), "Noisy counts: least squares, no more.")
