@@ -29,7 +29,6 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from mlsys_helpers import _checks, _servers
-from mlsys_helpers.plotting import COLORS, get_axes
 
 __all__ = [
     "write_repeated",
@@ -1065,7 +1064,8 @@ def run_torchrun(script, *args, workers=2, timeout=60):
     with _servers.Process(command, name="torchrun") as process:
         process.wait_until(lambda: process.returncode is not None, "done", timeout)
         if process.returncode:
-            process._fail(f"ended with code {process.returncode}")
+            words = process.log[-6_000:]  # the script's own, and torchrun's account below them
+            raise _servers.ServerError(f"torchrun ended with code {process.returncode}:\n{words}")
         return process.log
 
 
@@ -1209,6 +1209,8 @@ def plot_schedule(schedule, ax=None, unit="time of a forward pass"):
     >>> len(ax.patches), ax.texts[0].get_text()
     (12, '1')
     """
+    from mlsys_helpers.plotting import COLORS, get_axes  # not above: the workers do not draw
+
     schedule = _schedule_table(schedule)
     ax = get_axes(ax, figsize=(10, 2.8))
     colors = {"forward": COLORS["sky"], "backward": COLORS["orange"]}
