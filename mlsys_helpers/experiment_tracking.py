@@ -31,6 +31,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import LogLocator
 from tqdm.auto import tqdm
 
 from mlsys_helpers import _checks, _servers
@@ -651,6 +652,7 @@ def plot_training(history, axes=None):
         ax.set_title(title, fontsize=12)
         if title in ("step ÷ weights", "gradient norm"):
             ax.set_yscale("log")
+            ax.yaxis.set_major_locator(LogLocator(subs=(1, 3)))
             ax.yaxis.set_major_formatter("{x:g}")
             ax.yaxis.set_minor_formatter("")
         if len(lines) > 1:
@@ -979,7 +981,9 @@ class ReplayRefused(ValueError):
 
     def __init__(self, changes):
         self.changes = changes
-        words = [f"{c.part}, {c.what}: was {c.recorded}, is {c.now}" for c in changes.itertuples()]
+        words = [
+            f"{c.part}, {c.what}: recorded {c.recorded}, now {c.now}" for c in changes.itertuples()
+        ]
         super().__init__("the run cannot be rebuilt. " + "; ".join(words))
 
 
@@ -1020,7 +1024,7 @@ def set_seed(seed):
     np.random.seed(_checks.whole_number(seed, "seed", low=0))  # noqa: NPY002, for older scripts
     random.seed(seed)
     torch.manual_seed(seed)
-    torch.use_deterministic_algorithms(True)
+    torch.set_deterministic_debug_mode("error")  # as use_deterministic_algorithms, but loads less
 
 
 def _first_draws(seed):
