@@ -155,9 +155,10 @@ def shift_parts(x_reference, y_reference, x_current, y_current, bins=10):
     """Which part of P(x, y) moved: P(x), P(y), P(y|x) or P(x|y), each tested and measured.
 
     P(x) is tested by Kolmogorov and Smirnov, P(y) by Fisher's test. P(y|x) is compared within
-    quantile bins of x, by the sum over bins of the squared standardised difference of the two
-    shares of y (a chi-square); bins in which either side has under 5 rows of either class
-    expected are left out. P(x|y) is tested within each class, and the smaller p is doubled.
+    quantile bins of x, inside the reference's range, by the sum over bins of the squared
+    standardised difference of the two shares of y (a chi-square); bins where a side expects
+    under 5 rows of either class are left out. P(x|y) is tested within each class, and the
+    smaller p is doubled.
 
     Parameters
     ----------
@@ -202,7 +203,8 @@ def shift_parts(x_reference, y_reference, x_current, y_current, bins=10):
     cuts = _edges(old, _checks.whole_number(bins, "bins", 2))
     late, total = np.zeros((2, 2, len(cuts) + 1))
     for side, (x, y) in enumerate(((old, y_old), (new, y_new))):
-        codes = np.searchsorted(cuts, x, side="right")
+        inside = (x >= old.min()) & (x <= old.max())
+        codes, y = np.searchsorted(cuts, x[inside], side="right"), y[inside]
         total[side] = np.bincount(codes, minlength=len(cuts) + 1)
         late[side] = np.bincount(codes, y, minlength=len(cuts) + 1)
     pooled = late.sum(0) / np.maximum(total.sum(0), 1)
@@ -943,7 +945,7 @@ def plot_shift_over_time(table, value="effect", vmax=None, ax=None):
     )  # fmt: skip
     ax.figure.colorbar(image, ax=ax, label=value)
     ax.set_yticks(np.arange(len(grid)) + 0.5, grid.index)
-    step = max(1, grid.shape[1] // 8)
+    step = 1 + grid.shape[1] // 8
     days = [f"{end:%d %b}" for end in grid.columns]
     ax.set_xticks(np.arange(0, len(days), step) + 0.5, days[::step])
     ax.set_xlabel("end of the window")
