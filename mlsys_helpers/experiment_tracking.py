@@ -53,7 +53,6 @@ __all__ = [
     "run_record",
     "replay",
     "record_changes",
-    "ReplayRefused",
 ]
 
 
@@ -886,7 +885,7 @@ def register_model(store, run_id, model, X, name, alias="champion"):
 
     References
     ----------
-    Chapter 13, Which run was that?
+    Chapter 13, A name for the model.
 
     Examples
     --------
@@ -941,7 +940,7 @@ def load_champion(store, name, alias="champion"):
 
     References
     ----------
-    Chapter 13, Which run was that?
+    Chapter 13, A name for the model.
 
     Examples
     --------
