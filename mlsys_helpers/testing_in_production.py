@@ -161,8 +161,8 @@ def start_scorer(path, *, fault=None, after=0):
     path : str or Path
         A model that joblib stored. Load only files that you wrote yourself: a pickle runs code.
     fault : {"crash", "nan", "hang"}, optional
-        What goes wrong: the process dies; the score is null, as JSON has no NaN; the answer takes three
-        seconds.
+        What goes wrong: the process dies; the score is null, as JSON has no NaN; the answer
+        takes three seconds.
     after : int, default 0
         How many requests are answered well before that.
 

@@ -14,7 +14,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from statsmodels.stats import power as sm_power
@@ -1173,7 +1172,7 @@ WRONG_ANSWERS = {
     ],
     "ucb1_arm": [
         (lambda pulls, rewards: int(np.argmax(rewards / pulls)), "add the bonus"),
-        (lambda pulls, rewards: int(np.argmin(pulls)), "fewer"),
+        (lambda pulls, rewards: int(np.argmin(pulls)), "*all* arms"),
         (lambda pulls, rewards: _ucb(pulls, rewards, np.log10), "natural logarithm"),
         (lambda pulls, rewards: _ucb(pulls, rewards, np.log2), "natural logarithm"),
         (lambda pulls, rewards: _ucb(pulls, rewards, total=pulls), "*all* arms"),
