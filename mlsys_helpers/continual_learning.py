@@ -152,7 +152,7 @@ class ReplayBuffer:
     >>> from mlsys_helpers.continual_learning import ReplayBuffer
     >>> buffer = ReplayBuffer(size=100, random_state=0)
     >>> for month in range(1, 13):
-    ...     buffer.add(np.random.default_rng(month).normal(size=(1000, 3)), np.full(1000, month))
+    ...     _ = buffer.add(np.full((1000, 3), month), np.full(1000, month))
     >>> print(buffer.seen_, len(buffer.y_), np.unique(buffer.y_).size)
     12000 100 12
     >>> X, y = buffer.mix(np.zeros((30, 3)), np.full(30, 13), share=0.25)  # 10 of 40 are old
@@ -167,7 +167,7 @@ class ReplayBuffer:
         self.seen_ = 0
 
     def add(self, X, y):
-        """Take notice of rows (n, d) and their labels (n,)."""
+        """Take notice of rows (n, d) and their labels (n,); returns the buffer."""
         X, y = self._rows(X, y)
         if self.X_ is None:
             self.X_, self.y_ = X[:0].copy(), y[:0].copy()
@@ -179,6 +179,7 @@ class ReplayBuffer:
         enter = np.flatnonzero((np.arange(len(y)) >= free) & (places < self.size))
         self.X_[places[enter]], self.y_[places[enter]] = X[enter], y[enter]  # the last one stays
         self.seen_ += len(y)
+        return self
 
     def sample(self, n):
         """Draw n of the rows held, without repetition, or all if it holds fewer."""

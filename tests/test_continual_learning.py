@@ -951,7 +951,7 @@ def _zeros(counts, item_factors):
 
 WRONG_ANSWERS = {
     "learnable": [
-        (_by_asked, "cancelled"),
+        (_by_asked, "not known at 12:00 yet"),
         (_all_known, "the update before has learned them"),
         (_asked_by_now, "cancelled"),
         (_edges_swapped, "known at 12:00 exactly"),
