@@ -344,8 +344,8 @@ def assign_variant(unit, salt, weights):
     --------
     >>> from mlsys_helpers.testing_in_production import assign_variant
     >>> half = {"champion": 0.5, "candidate": 0.5}
-    >>> print(*assign_variant(["N14228", "N24211", "N39463"], "airport columns", half))
-    XX
+    >>> print(*assign_variant(["N14228", "N804JB", "N14228"], "airport columns", half))
+    candidate champion candidate
     """
     names, borders = _shares(weights)
     if not isinstance(salt, str) or not salt:

@@ -1177,6 +1177,6 @@ WRONG_ANSWERS = {
         (lambda pulls, rewards: _ucb(pulls, rewards, np.log2), "natural logarithm"),
         (lambda pulls, rewards: _ucb(pulls, rewards, total=pulls), "*all* arms"),
         (lambda pulls, rewards: _ucb(pulls, rewards, power=1), "root is missing"),
-        (lambda pulls, rewards: 0, "means decide"),
+        (lambda pulls, rewards: 0, "the means decide"),
     ],
 }

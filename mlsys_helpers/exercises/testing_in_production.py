@@ -127,7 +127,7 @@ def ucb1_arm(attempt):
         "With many pulls the means decide, and of equal means the arm pulled less.",
     )
     expect(
-        attempt(np.array([360, 120]), np.array([180.0, 48])) == 1,
+        attempt(np.array([540, 80]), np.array([459.0, 56.0])) == 1,
         "The root is missing: the bonus is √(2 ln N / n).",
     )
     for pulls, rewards, right in (
