@@ -20,7 +20,7 @@ PROBLEM = $(shell $(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or \
 	sys.stdout.write("the course needs Python 3.11 or later, and $(PYTHON) is %d.%d" % sys.version_info[:2])' \
 	2>/dev/null || echo "there is no Python at $(PYTHON)")
 
-.PHONY: lab test execute
+.PHONY: lab test execute measure
 
 lab: .venv/ready
 	.venv/bin/python -m jupyter lab --ip 127.0.0.1 --allow-root --ServerApp.root_dir=. \
@@ -35,6 +35,10 @@ test: .venv/ready
 execute: .venv/ready
 	MLSYS_PROGRESS=$$(mktemp -u) .venv/bin/python -m jupyter nbconvert --to notebook --execute --inplace \
 		--ExecutePreprocessor.record_timing=False $(NB)
+
+# make measure: each chapter's time and memory, and the tests', written into the README
+measure: .venv/ready
+	.venv/bin/python tests/measure.py
 
 .venv/ready: requirements.lock pyproject.toml
 	$(if $(PROBLEM),$(error $(PROBLEM); name another with: make $(MAKECMDGOALS) PYTHON=python3.12))

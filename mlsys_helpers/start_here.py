@@ -1,7 +1,4 @@
-"""The course as a whole: its chapters, its map, its index of techniques, and a check-up.
-
-What is ready is never written down: a chapter is ready when its notebook is there.
-"""
+"""The course as a whole: its chapters, its map, its index of techniques, and a check-up."""
 
 import importlib
 import json
@@ -43,10 +40,6 @@ class Chapter(NamedTuple):
         title = self.name.replace("_", " ").replace("ml ", "ML ")
         return title[0].upper() + title[1:]
 
-    @property
-    def ready(self):
-        return (_ROOT / "notebooks" / f"{self.stem}.ipynb").is_file()
-
 
 CHAPTERS = (
     Chapter(0, "start_here", "", 15, "How does this course work, and where do I begin?"),
@@ -79,6 +72,151 @@ ROUTES = {
     "half-day workshop": (0, 6, 9, 14),
     "two-day workshop": (0, 1, 4, 5, 6, 8, 9, 14, 15, 16, 17, 18),
 }
+
+
+class LibraryTechnique(NamedTuple):
+    """A technique whose best home is a well-kept library, and the section that shows it."""
+
+    name: str
+    chapter: str
+    section: str
+    home: str
+
+
+LIBRARY_TECHNIQUES = (
+    LibraryTechnique(
+        "Versioned tables on a data lake",
+        "data_engineering",
+        "A table that remembers",
+        "deltalake.write_deltalake",
+    ),
+    LibraryTechnique(
+        "Text as weighted words (TF-IDF)",
+        "labels",
+        "Weak supervision",
+        "sklearn.feature_extraction.text.TfidfVectorizer",
+    ),
+    LibraryTechnique(
+        "Self-training",
+        "labels",
+        "Semi-supervision",
+        "sklearn.semi_supervised.SelfTrainingClassifier",
+    ),
+    LibraryTechnique(
+        "Zero rule and other dummies",
+        "class_imbalance",
+        "A lazy model looks good",
+        "sklearn.dummy.DummyClassifier",
+    ),
+    LibraryTechnique(
+        "Random oversampling",
+        "class_imbalance",
+        "Under- and oversampling, SMOTE, Tomek links",
+        "imblearn.over_sampling.RandomOverSampler",
+    ),
+    LibraryTechnique(
+        "Random undersampling",
+        "class_imbalance",
+        "Under- and oversampling, SMOTE, Tomek links",
+        "imblearn.under_sampling.RandomUnderSampler",
+    ),
+    LibraryTechnique(
+        "SMOTE",
+        "class_imbalance",
+        "Under- and oversampling, SMOTE, Tomek links",
+        "imblearn.over_sampling.SMOTE",
+    ),
+    LibraryTechnique(
+        "Tomek links",
+        "class_imbalance",
+        "Under- and oversampling, SMOTE, Tomek links",
+        "imblearn.under_sampling.TomekLinks",
+    ),
+    LibraryTechnique(
+        "Mean and median imputation",
+        "feature_engineering",
+        "Deletion and imputation",
+        "sklearn.impute.SimpleImputer",
+    ),
+    LibraryTechnique(
+        "Iterative imputation",
+        "feature_engineering",
+        "Deletion and imputation",
+        "sklearn.impute.IterativeImputer",
+    ),
+    LibraryTechnique(
+        "Scaling to a range", "feature_engineering", "Scaling", "sklearn.preprocessing.MinMaxScaler"
+    ),
+    LibraryTechnique(
+        "Standardisation", "feature_engineering", "Scaling", "sklearn.preprocessing.StandardScaler"
+    ),
+    LibraryTechnique(
+        "One-hot encoding",
+        "feature_engineering",
+        "Unknown planes over the months",
+        "sklearn.preprocessing.OneHotEncoder",
+    ),
+    LibraryTechnique(
+        "k-means clustering", "model_selection", "Without labels", "sklearn.cluster.KMeans"
+    ),
+    LibraryTechnique(
+        "Isolation forest",
+        "model_selection",
+        "Few labels: fraud as anomaly detection",
+        "sklearn.ensemble.IsolationForest",
+    ),
+    LibraryTechnique(
+        "Distance to neighbours",
+        "model_selection",
+        "Few labels: fraud as anomaly detection",
+        "sklearn.neighbors.NearestNeighbors",
+    ),
+    LibraryTechnique(
+        "Autoencoder",
+        "model_selection",
+        "Few labels: fraud as anomaly detection",
+        "sklearn.neural_network.MLPRegressor",
+    ),
+    LibraryTechnique(
+        "Random forest", "ensembles", "Is it worth it?", "sklearn.ensemble.RandomForestClassifier"
+    ),
+    LibraryTechnique(
+        "Gradient checkpointing",
+        "distributed_training",
+        "Gradient checkpointing",
+        "torch.utils.checkpoint.checkpoint_sequential",
+    ),
+    LibraryTechnique(
+        "Data parallelism under torchrun",
+        "distributed_training",
+        "Many machines",
+        "torch.nn.parallel.DistributedDataParallel",
+    ),
+    LibraryTechnique(
+        "Threshold from a cost, cross-validated",
+        "offline_evaluation",
+        "Baselines",
+        "sklearn.model_selection.TunedThresholdClassifierCV",
+    ),
+    LibraryTechnique(
+        "Platt scaling, isotonic regression",
+        "offline_evaluation",
+        "Model Calibration",
+        "sklearn.calibration.CalibratedClassifierCV",
+    ),
+    LibraryTechnique(
+        "Metrics for Prometheus",
+        "monitoring",
+        "Metrics for machines, a page for people",
+        "prometheus_client.start_http_server",
+    ),
+    LibraryTechnique(
+        "Matrix factorisation",
+        "continual_learning",
+        "Networks, trees and factors",
+        "sklearn.decomposition.TruncatedSVD",
+    ),
+)
 
 
 def doctor():
@@ -155,7 +293,7 @@ def _look_at_port():
 
 
 def course_map(folder="."):
-    """The chapter map as a Markdown table, with links to the chapters that are ready.
+    """The chapter map as a Markdown table, with links to the chapters.
 
     Parameters
     ----------
@@ -175,8 +313,7 @@ def course_map(folder="."):
     rows = ["| | chapter | the question it answers | minutes |", "|---|---|---|---|"]
     for chapter in CHAPTERS:
         link = f"[{chapter.title}]({folder}/{chapter.stem}.ipynb)"
-        name, minutes = (link, chapter.minutes) if chapter.ready else (chapter.title, "to come")
-        rows.append(f"| {chapter.number:02} | {name} | {chapter.question} | {minutes} |")
+        rows.append(f"| {chapter.number:02} | {link} | {chapter.question} | {chapter.minutes} |")
     return "\n".join(rows)
 
 
@@ -186,7 +323,6 @@ def course_routes():
     Returns
     -------
     str
-        Chapters to come are in parentheses.
 
     Examples
     --------
@@ -197,14 +333,14 @@ def course_routes():
     rows = ["| route | chapters | hours |", "|---|---|---|"]
     for route, numbers in ROUTES.items():
         chapters = [CHAPTERS[number] for number in numbers]
-        names = [f"{c.number:02}" if c.ready else f"({c.number:02})" for c in chapters]
+        names = [f"{chapter.number:02}" for chapter in chapters]
         hours = sum(chapter.minutes for chapter in chapters) / 60
         rows.append(f"| {route} | {', '.join(names)} | {hours:.1f} |")
     return "\n".join(rows)
 
 
 def technique_index(folder="."):
-    """Where each technique stands, as a Markdown table: helper, what it gives, section, test.
+    """Where each technique stands, as a Markdown table: technique, helper, section, test.
 
     Parameters
     ----------
@@ -214,31 +350,37 @@ def technique_index(folder="."):
     Returns
     -------
     str
-        One row for each public helper of each chapter that is ready. The section is the first
-        one of the notebook that calls the helper.
+        Chapter by chapter: one row for each public helper, then one for each technique that
+        another library brings. The section is the first one of the notebook that uses it.
 
     Examples
     --------
     >>> from mlsys_helpers.start_here import technique_index
     >>> print(technique_index().splitlines()[0])
-    | helper | what it gives | section | test |
+    | technique | helper | section | test |
     """
-    rows = ["| helper | what it gives | section | test |", "|---|---|---|---|"]
+    rows = ["| technique | helper | section | test |", "|---|---|---|---|"]
     for chapter in CHAPTERS[1:]:
-        if not chapter.ready:
-            continue
-        module = importlib.import_module(f"mlsys_helpers.{chapter.name}")
-        sections = _sections_by_helper(chapter, module.__all__)
-        for helper in module.__all__:
-            gives = getattr(module, helper).__doc__.splitlines()[0].rstrip(".")
-            section = sections.get(helper, chapter.title)
-            anchor = section.replace(" ", "-")
-            rows.append(
-                f"| `{chapter.name}.{helper}` | {gives} "
-                f"| [{chapter.number:02} · {section}]({folder}/{chapter.stem}.ipynb#{anchor}) "
-                f"| `tests/test_{chapter.name}.py` |"
-            )
+        rows += [_index_row(chapter, folder, *entry) for entry in _techniques(chapter)]
     return "\n".join(rows)
+
+
+def _techniques(chapter):
+    """For each technique of a chapter: what it is, its home, its section, what proves it."""
+    module = importlib.import_module(f"mlsys_helpers.{chapter.name}")
+    sections = _sections_by_helper(chapter, module.__all__)
+    for helper in module.__all__:
+        what = getattr(module, helper).__doc__.splitlines()[0].rstrip(".")
+        section = sections.get(helper, chapter.title)
+        yield what, f"{chapter.name}.{helper}", section, f"tests/test_{chapter.name}.py"
+    for what, name, section, home in LIBRARY_TECHNIQUES:
+        if name == chapter.name:
+            yield what, home, section, f"notebooks/{chapter.stem}.ipynb"
+
+
+def _index_row(chapter, folder, what, home, section, test):
+    link = f"{folder}/{chapter.stem}.ipynb#{section.replace(' ', '-')}"
+    return f"| {what} | `{home}` | [{chapter.number:02} · {section}]({link}) | `{test}` |"
 
 
 def _sections_by_helper(chapter, helpers):
@@ -267,8 +409,7 @@ def plot_course(ax=None):
     Returns
     -------
     matplotlib Axes
-        Chapters to come are outlined. Above them, the share of flights that arrived more than
-        an hour late, day by day.
+        Above the chapters, the share of flights that arrived more than an hour late, by day.
 
     Examples
     --------
@@ -286,11 +427,10 @@ def plot_course(ax=None):
         ax.text(x, 0.6, part, ha="center", fontweight="bold", color=COLORS["black"], size=13)
         for y, chapter in enumerate(c for c in CHAPTERS if c.part == part):
             color = COLORS[colors[part]]
-            face, ink = (color, "white") if chapter.ready else ("white", COLORS["black"])
             corner, style = (x - 0.43, -y - 0.33), "round,pad=0.02"
-            ax.add_patch(FancyBboxPatch(corner, 0.86, 0.66, style, facecolor=face, edgecolor=color))
+            ax.add_patch(FancyBboxPatch(corner, 0.86, 0.66, style, color=color))
             text = f"{chapter.number:02}  {chapter.title}"
-            ax.text(x, -y, text, ha="center", va="center", size=9.5, color=ink)
+            ax.text(x, -y, text, ha="center", va="center", size=9.5, color="white")
     ax.set(xlim=(-0.55, 4.55), ylim=(-4.5, 3.9))
     ax.axis("off")
     _plot_year(ax.inset_axes([0.045, 0.69, 0.93, 0.25]))
