@@ -18,7 +18,7 @@ import time
 import zipfile
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -26,7 +26,15 @@ from typing import Annotated, Literal
 import numpy as np
 import pandas as pd
 import sklearn
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    create_model,
+    model_validator,
+)
 from scipy import sparse
 from scipy.special import expit, logit
 from sklearn.metrics import average_precision_score
@@ -78,6 +86,14 @@ class _Column(BaseModel):
     categories: list[str] | None = None
     nullable: bool = False
 
+    @model_validator(mode="after")
+    def _means_something(self):
+        if self.type == "category" and not self.categories:
+            raise ValueError("a category column needs categories")
+        if self.type != "category" and (None in (self.low, self.high) or self.low > self.high):
+            raise ValueError("a column of numbers needs low and high, low <= high")
+        return self
+
     def annotation(self):
         """The column as a type of pydantic."""
         if self.type == "category":
@@ -117,7 +133,8 @@ def describe_columns(X, *, ranges=None):
     Raises
     ------
     ValueError
-        If a column is empty, infinite or of another type, or `ranges` names none of the columns.
+        If a column is empty, infinite, doubled or of another type, or `ranges` names no column
+        of numbers or is no pair of low and high.
 
     References
     ----------
@@ -133,29 +150,39 @@ def describe_columns(X, *, ranges=None):
     """
     if not isinstance(X, pd.DataFrame) or X.empty:
         raise ValueError("X must be a table of at least one row and one column")
+    if not X.columns.is_unique or not all(isinstance(name, str) for name in X.columns):
+        raise ValueError("the columns of X must be named by distinct strings")
     ranges = dict(ranges or {})
-    unknown = [name for name in ranges if name not in X]
-    if unknown:
-        raise ValueError(f"ranges must name columns of X, got {unknown[0]!r}")
+    for name, pair in ranges.items():
+        if name not in X or hasattr(X[name], "cat") or np.shape(pair) != (2,):
+            raise ValueError(f"ranges must give columns of numbers low and high, got {name!r}")
     columns = []
     for name, values in X.items():
         column = {"name": name, "nullable": bool(values.isna().any())}
-        if isinstance(values.dtype, pd.CategoricalDtype):
-            column |= {"type": "category", "categories": list(map(str, values.cat.categories))}
+        if hasattr(values, "cat"):
+            column |= {"type": "category", "categories": values.cat.categories.tolist()}
         elif pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
             known = _checks.numbers(values.dropna(), f"X[{name!r}]")
             low, high = known.min(), known.max()
             margin = (high - low) / 2
             floor = 0 if low >= 0 else -math.inf
             low, high = ranges.get(name, (max(low - margin, floor), high + margin))
-            kind = "integer" if pd.api.types.is_integer_dtype(values) else "number"
-            column |= {"type": kind, "low": float(low), "high": float(high)}
+            whole = pd.api.types.is_integer_dtype(values) and not column["nullable"]
+            kind = "integer" if whole else "number"
+            column |= {"type": kind, "low": low, "high": high}
         else:
             raise ValueError(
                 f"X[{name!r}] must hold numbers or be a categorical, got {values.dtype}"
             )
-        columns.append(_Column(**column).model_dump())
+        columns.append(_column(column).model_dump())
     return columns
+
+
+def _column(given):
+    try:
+        return _Column.model_validate(given)
+    except ValidationError as error:
+        raise ValueError(f"columns cannot hold {given!r}: {error.errors()[0]['msg']}") from None
 
 
 class ModelPackage:
@@ -192,10 +219,11 @@ class ModelPackage:
     ------
     ValueError
         By the constructor, if the model is no fitted classifier of two classes or was trained on
-        other columns. By ``check`` and ``predict``, if a column is missing or holds what the
-        contract forbids. By ``load``, if the file is no package, is damaged, lacks a file or
-        holds one too many, has another format, version or digest than wanted, was made with
-        another release of scikit-learn, or holds a type that is not `trusted`.
+        other columns, or a column of the contract makes no sense. By ``check`` and ``predict``,
+        if a column is missing or holds what the contract forbids. By ``load``, if the file is no
+        package, is damaged, lacks a file or holds one too many, has another format, version or
+        digest than wanted, was made with another release of scikit-learn, or holds a type that
+        is not `trusted`.
 
     Notes
     -----
@@ -224,12 +252,16 @@ class ModelPackage:
     """
 
     def __init__(self, model, columns, *, name, version):
+        for text, argument in ((name, "name"), (version, "version")):
+            if not isinstance(text, str) or not text:
+                raise ValueError(f"{argument} must be a string that is not empty, got {text!r}")
         self.model, self.name, self.version, self.digest = model, name, version, None
-        self.columns = [_Column(**column) for column in columns]
+        self.columns = [_column(column) for column in columns]
         if len(getattr(model, "classes_", ())) != 2 or not hasattr(model, "predict_proba"):
             raise ValueError("model must be a fitted classifier of two classes")
-        names = [column.name for column in self.columns]
-        trained = list(getattr(model, "feature_names_in_", names))
+        if not hasattr(model, "feature_names_in_"):
+            raise ValueError("model must have been trained on a table, whose columns have names")
+        names, trained = [column.name for column in self.columns], list(model.feature_names_in_)
         for missing in [name for name in trained if name not in names]:
             raise ValueError(f"columns lack {missing!r}, which the model was trained on")
         if names != trained:
@@ -246,6 +278,8 @@ class ModelPackage:
 
     def check(self, X):
         names = [column.name for column in self.columns]
+        if not isinstance(X, pd.DataFrame) or len(X) == 0:
+            raise ValueError("X is empty, or no table")
         _require(X, names, "X")
         plain = X[names].astype(object)
         try:
@@ -370,6 +404,10 @@ def _read_model(content, name, trusted):
     from skops.io.exceptions import UntrustedTypesFoundException
 
     try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:  # what skops writes is a zip, too
+            size = sum(entry.file_size for entry in archive.infolist())
+        if size > _LARGEST:
+            raise ValueError(f"it takes over {_LARGEST:,} bytes, unpacked")
         return skops.io.loads(content, trusted=list(trusted))
     except UntrustedTypesFoundException as error:
         raise ValueError(f"{_MODEL} in {name} holds types that are not trusted: {error}") from None
@@ -418,6 +456,8 @@ def create_app(
 
     Raises
     ------
+    TypeError
+        If `package` is none.
     ValueError
         If an argument is out of range.
 
@@ -447,6 +487,8 @@ def create_app(
     """
     from fastapi import FastAPI, HTTPException, Request
 
+    if not isinstance(package, ModelPackage):
+        raise TypeError(f"package must be a ModelPackage, got {package!r}")
     _checks.number(read_timeout, "read_timeout", low=0, open_low=True)
     _checks.whole_number(max_bytes, "max_bytes")
     limits = Field(min_length=1, max_length=_checks.whole_number(max_rows, "max_rows"))
@@ -566,17 +608,12 @@ class _Batcher:
     async def _collect(self):
         """The first request, and those that join it in time."""
         batch = [await self.queue.get()]
-        n_rows, deadline = len(batch[0][0]), time.monotonic() + self.max_wait
-        while n_rows < self.max_batch:
-            try:
-                if self.queue.empty():
-                    left = deadline - time.monotonic()
-                    batch.append(await asyncio.wait_for(self.queue.get(), left))
-                else:
-                    batch.append(self.queue.get_nowait())
-            except TimeoutError:
-                break
-            n_rows += len(batch[-1][0])
+        n_rows = len(batch[0][0])
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.max_wait):  # an empty queue ends it, not a full one
+                while n_rows < self.max_batch:
+                    batch.append(await self.queue.get())
+                    n_rows += len(batch[-1][0])
         return batch
 
 
@@ -634,7 +671,7 @@ def start_prediction_service(path, *, digest=None, **options):
     return _servers.start_service(_run_service, path, digest, options, name="the service")
 
 
-def load_test(url, bodies, *, clients=8, requests=200, rate=None, seconds=10.0, timeout=10.0):
+def load_test(url, bodies, *, clients=8, requests=200, rate=None, seconds=10.0):
     """Time the answers of a service to many clients at once.
 
     Parameters
@@ -652,9 +689,7 @@ def load_test(url, bodies, *, clients=8, requests=200, rate=None, seconds=10.0, 
         the last one is answered, so a slow service is asked less. With it the loop is *open*:
         each request is due at a moment of its own, whatever became of those before it.
     seconds : float, default 10.0
-        No request is sent after so many seconds.
-    timeout : float, default 10.0
-        Seconds after which one request counts as failed.
+        No request is sent after so many seconds. One that takes over 10 seconds has failed.
 
     Returns
     -------
@@ -688,11 +723,10 @@ def load_test(url, bodies, *, clients=8, requests=200, rate=None, seconds=10.0, 
     clients = _checks.whole_number(clients, "clients")
     requests = _checks.whole_number(requests, "requests")
     _checks.number(seconds, "seconds", low=0, open_low=True)
-    _checks.number(timeout, "timeout", low=0, open_low=True)
     if rate is not None:
         _checks.number(rate, "rate", low=0, open_low=True)
-    if not bodies:
-        raise ValueError("bodies must hold at least one body")
+    if not isinstance(bodies, list) or not bodies:
+        raise ValueError("bodies must be a list of at least one body")
     contents = [json.dumps(body).encode() for body in bodies]
     numbers, rows = iter(range(requests)), []  # to take the next number is one step for threads
     start = time.perf_counter()
@@ -713,7 +747,7 @@ def load_test(url, bodies, *, clients=8, requests=200, rate=None, seconds=10.0, 
             done = time.perf_counter()
             rows.append((due - start, 1000 * (done - due), 1000 * (done - sent), status))
 
-    options = {"headers": {"content-type": "application/json"}, "timeout": timeout}
+    options = {"headers": {"content-type": "application/json"}, "timeout": 10}
     options["limits"] = httpx.Limits(max_connections=clients)
     with httpx.Client(trust_env=False, **options) as http, ThreadPoolExecutor(clients) as pool:
         for client in [pool.submit(send_some, http) for _ in range(clients)]:
@@ -758,6 +792,7 @@ def latency_summary(timings, column="latency_ms"):
      'failed': 0.33}
     """
     _checks.one_of(column, "column", ("latency_ms", "service_ms"))
+    _require(timings, ["due_s", "latency_ms", "status", column], "timings")
     if len(timings) == 0:
         raise ValueError("timings must hold at least one request")
     good = timings[timings["status"] == 200]
@@ -832,7 +867,7 @@ class PredictionStore:
         self._backend.write(keys, values, _checks.number(made_at, "made_at"), str(version))
 
     def lookup(self, keys, at):
-        keys = _keys(keys, distinct=False)
+        keys, at = _keys(keys, distinct=False), _checks.number(at, "at")
         found = self._backend.read(list(dict.fromkeys(keys)))
         self._asked.update(keys)
         rows = [found.get(key, (np.nan, np.nan, None)) for key in keys]
@@ -840,7 +875,7 @@ class PredictionStore:
         return table.assign(age=at - table.pop("made_at"))
 
     def usage(self):
-        stored = set(self._backend.keys())
+        stored = set(self._backend.read())
         hits = len(stored & self._asked)
         return {
             "stored": len(stored),
@@ -869,10 +904,10 @@ class _Table:
         self.table = sql.Table(
             name,
             sql.MetaData(),
-            sql.Column("key", sql.String(100), primary_key=True),
+            sql.Column("key", sql.Text, primary_key=True),
             sql.Column("probability", sql.Float, nullable=False),
             sql.Column("made_at", sql.Float, nullable=False),
-            sql.Column("version", sql.String(50), nullable=False),
+            sql.Column("version", sql.Text, nullable=False),
         )
         self.table.create(self.engine, checkfirst=True)
 
@@ -885,17 +920,13 @@ class _Table:
             connection.execute(self.table.delete())
             connection.execute(self.table.insert(), rows)
 
-    def read(self, keys):
-        found = {}
+    def read(self, keys=None):
+        """The entries of some keys, or of all, by one statement: never some of two batches."""
+        query = self.table.select()
+        if keys is not None and len(keys) <= 1000:  # for more, reading all is no slower
+            query = query.where(self.table.c.key.in_(keys))
         with self.engine.connect() as connection:
-            for i in range(0, len(keys), 500):
-                some = self.table.select().where(self.table.c.key.in_(keys[i : i + 500]))
-                found |= {row[0]: tuple(row[1:]) for row in connection.execute(some)}
-        return found
-
-    def keys(self):
-        with self.engine.connect() as connection:
-            return [row.key for row in connection.execute(self.table.select())]
+            return {row[0]: tuple(row[1:]) for row in connection.execute(query)}
 
 
 class _Hash:
@@ -913,14 +944,14 @@ class _Hash:
             self.client.hset(new, mapping=dict(some))
         self.client.rename(new, self.key)  # in one step
 
-    def read(self, keys):
-        shared, *values = self.client.hmget(self.key, ["", *keys])
-        made = tuple(json.loads(shared)) if shared else ()
-        pairs = zip(keys, values, strict=True)
-        return {key: (float(value), *made) for key, value in pairs if value is not None}
-
-    def keys(self):
-        return [key.decode() for key in self.client.hkeys(self.key) if key]
+    def read(self, keys=None):
+        if keys is None:
+            found = {key.decode(): value for key, value in self.client.hgetall(self.key).items()}
+        else:
+            found = dict(zip(["", *keys], self.client.hmget(self.key, ["", *keys]), strict=True))
+        shared = found.pop("", None)
+        made = json.loads(shared) if shared else ()
+        return {key: (float(value), *made) for key, value in found.items() if value is not None}
 
 
 def predict_batch(package, X, store, *, made_at, chunk=50_000):
@@ -1166,7 +1197,8 @@ def low_rank(weights, rank):
 
 def _matrix(weights):
     weights = np.asarray(weights)
-    if weights.ndim != 2 or weights.size == 0 or not np.isfinite(weights).all():
+    numbers = weights.dtype.kind in "fiu" and np.isfinite(weights).all()
+    if weights.ndim != 2 or weights.size == 0 or not numbers:
         raise ValueError(f"weights must be a matrix of finite numbers, got shape {weights.shape}")
     return weights
 
@@ -1226,7 +1258,7 @@ def distil(teacher, student, X):
     return _Student(sklearn.base.clone(student).fit(X, logit(answers)))
 
 
-def compress_report(models, X, y, *, repeats=50):
+def compress_report(models, X, y):
     """Size, latency and score of several models, side by side.
 
     Parameters
@@ -1235,15 +1267,13 @@ def compress_report(models, X, y, *, repeats=50):
         Each with ``predict_proba``; the first is what the others are compared with.
     X : table or matrix
     y : array of labels 0 and 1
-    repeats : int, default 50
-        How often one row is scored to time it.
 
     Returns
     -------
     DataFrame
-        Per model ``size_kb``, the bytes of the model when pickled, by 1,000; ``one_row_ms``, the
-        median time to score one row; ``us_a_row``, microseconds a row when all are scored by one
-        call; ``average_precision``; and ``change``, its difference to the first model.
+        Per model ``size_kb``, the bytes of the model when pickled, by 1,000; ``us_a_row``, the
+        microseconds a row when all are scored by one call; ``average_precision``; and
+        ``change``, its difference to the first model.
 
     Raises
     ------
@@ -1268,14 +1298,11 @@ def compress_report(models, X, y, *, repeats=50):
     if not models:
         raise ValueError("models must hold at least one model")
     y = _checks.binary_labels(y, "y", len(X))
-    repeats = _checks.whole_number(repeats, "repeats")
     rows = {}
     for name, model in models.items():
-        one = [_seconds(model, X[:1])[0] for _ in range(repeats)]
         seconds, p = min((_seconds(model, X) for _ in range(2)), key=lambda pair: pair[0])
         rows[name] = {
             "size_kb": len(pickle.dumps(model)) / 1000,  # written only to be counted
-            "one_row_ms": 1000 * np.median(one),
             "us_a_row": 1e6 * seconds / len(X),
             "average_precision": average_precision_score(y, p),
         }
@@ -1326,8 +1353,8 @@ class WindowFeature:
         tables may be in any order.
     stream(lateness=0)
         A state that takes events one by one: ``update(event)`` (True, or False if the event is a
-        duplicate or too old to matter), ``value(key, at)``, ``merge(other)``, and ``len()``, the
-        events it holds. Events may come in any order if none comes more than `lateness` after
+        duplicate or too old to matter), ``value(key, at)``, and ``len()``, the events it
+        holds. Events may come in any order if none comes more than `lateness` after
         one that was known later; one may ask back as far.
 
     Raises
@@ -1369,6 +1396,8 @@ class WindowFeature:
     def __post_init__(self):
         _checks.number(self.window, "window", low=0, open_low=True)
         _checks.one_of(self.aggregate, "aggregate", ("count", "sum", "mean"))
+        if not all(isinstance(part, str) and part for part in (self.name, self.key, self.time)):
+            raise ValueError("name, key and time must be strings that are not empty")
         if (self.value is None) != (self.aggregate == "count"):
             raise ValueError(f"value must be given for sum and mean only, got {self.value!r}")
 
@@ -1381,7 +1410,13 @@ class WindowFeature:
     def batch(self, events, requests):
         _require(events, self.columns, "events")
         _require(requests, [self.key, "at"], "requests")
+        asked = _checks.numbers(requests["at"], "at")
+        keys = pd.Series(_checks.column(requests[self.key], self.key))
+        result = np.full(len(requests), self._result(0, 0))
+        if len(events) == 0:
+            return pd.Series(result, requests.index, name=self.name)
         if self.id:
+            _checks.column(events[self.id], self.id)
             first = events.sort_values(self.known or self.time, kind="stable")
             events = first.drop_duplicates([self.key, self.id, self.time])
         time = _checks.numbers(events[self.time], self.time)
@@ -1389,14 +1424,11 @@ class WindowFeature:
         values = (
             _checks.numbers(events[self.value], self.value) if self.value else np.ones(len(time))
         )
-        asked = _checks.numbers(requests["at"], "at")
         if (known < time).any():
             raise ValueError(f"{self.known} must not lie before {self.time}")
         matters = known - time < self.window  # else it has left the window when it gets known
         groups = pd.Series(_checks.column(events[self.key], self.key))[matters]
         rows_of = {key: np.array(rows) for key, rows in groups.groupby(groups).groups.items()}
-        result = np.full(len(requests), self._result(0, 0))
-        keys = pd.Series(_checks.column(requests[self.key], self.key))
         for key, asking in keys.groupby(keys).indices.items():
             if key in rows_of:
                 rows, at = rows_of[key], asked[asking]
@@ -1445,21 +1477,24 @@ class _WindowState:
         happened = _checks.number(event[f.time], f.time)
         known = _checks.number(event[f.known or f.time], f.known or f.time, low=happened)
         value = _checks.number(event[f.value], f.value) if f.value else 1
-        return self._take(event[f.key], (happened, known, value, event[f.id] if f.id else None))
-
-    def _take(self, key, event):
-        happened, known, _, number = event
+        key, number = event[f.key], event[f.id] if f.id else 0
+        if None in (key, number) or key != key or number != number:
+            raise ValueError(f"{f.key} and {f.id or 'id'} of an event must not be missing")
         self.latest = max(self.latest, known)
         events, ids = self._events[key], self._ids[key]
         oldest = self.latest - self.lateness - self.feature.window
         gone = bisect.bisect_right(events, oldest, key=lambda event: event[0])
         ids.difference_update(event[::3] for event in events[:gone])
         del events[:gone]
-        if happened <= oldest or (happened, number) in ids:
+        if happened <= oldest:
             return False
-        bisect.insort(events, event, key=lambda event: event[0])
-        if number is not None:
-            ids.add((happened, number))
+        if f.id and (happened, number) in ids:
+            copy = next(event for event in events if event[::3] == (happened, number))
+            if copy[1] <= known:
+                return False
+            events.remove(copy)  # the one that was known first counts
+        ids.add((happened, number))
+        bisect.insort(events, (happened, known, value, number), key=lambda event: event[0])
         return True
 
     def value(self, key, at):
@@ -1476,17 +1511,6 @@ class _WindowState:
         ]
         return float(self.feature._result(len(values), sum(values)))
 
-    def merge(self, other):
-        """A new state of the events of both, as if one had taken them all."""
-        if (other.feature, other.lateness) != (self.feature, self.lateness):
-            raise ValueError("other must be a state of the same feature and lateness")
-        merged = self.feature.stream(self.lateness)
-        merged.latest = max(self.latest, other.latest)
-        pairs = [(k, e) for state in (self, other) for k, es in state._events.items() for e in es]
-        for key, event in sorted(pairs, key=lambda pair: pair[1][1]):
-            merged._take(key, event)
-        return merged
-
 
 def _run_features(url, topic, definitions, count, lateness):
     """Read events and requests from a stream; answer each request with the features' values."""
@@ -1500,8 +1524,9 @@ def _run_features(url, topic, definitions, count, lateness):
             raise TimeoutError(f"nothing came for 5 seconds after {n_read} of {count} messages")
         ((_, entries),) = answer.items() if isinstance(answer, dict) else answer
         n_read, after = n_read + len(entries), entries[-1][0]
-        for message in (json.loads(fields[b"body"]) for _, fields in entries):
-            if "at" in message:
+        for ((kind, body),) in (fields.items() for _, fields in entries):
+            message = json.loads(body)
+            if kind == b"request":
                 pairs = zip(features, states, strict=True)
                 answers.append([state.value(message[f.key], message["at"]) for f, state in pairs])
             else:
@@ -1560,10 +1585,11 @@ def stream_features(broker, features, events, requests, *, lateness=0):
     keys = list(dict.fromkeys(feature.key for feature in features))
     _require(events, needed, "events")
     _require(requests, [*keys, "at"], "requests")
-    asked = requests.sort_values("at", kind="stable")
-    sent = [(row[known], 0, row) for row in events[needed].to_dict("records")]
-    sent += [(row["at"], 1, row) for row in asked[[*keys, "at"]].to_dict("records")]
-    sent.sort(key=lambda message: message[:2])
+    order = requests["at"].argsort(kind="stable")
+    asked = requests[[*keys, "at"]].iloc[order]
+    sent = [(row[known], "event", row) for row in events[needed].to_dict("records")]
+    sent += [(row["at"], "request", row) for row in asked.to_dict("records")]
+    sent.sort(key=lambda message: message[:2])  # at one moment, "event" comes before "request"
     topic = broker.key("events")
     definitions = [asdict(feature) for feature in features]
     with _servers.start_function(
@@ -1572,13 +1598,13 @@ def stream_features(broker, features, events, requests, *, lateness=0):
     ) as process:  # fmt: skip
         for i in range(0, len(sent), 1000):
             with broker.client.pipeline(transaction=False) as pipe:
-                for _, _, message in sent[i : i + 1000]:
-                    pipe.xadd(topic, {"body": json.dumps(message)})
+                for _, kind, message in sent[i : i + 1000]:
+                    pipe.xadd(topic, {kind: json.dumps(message)})
                 pipe.execute()
         answers = process.result()
     broker.client.delete(topic)
     names = [feature.name for feature in features]
-    return pd.DataFrame(answers, asked.index, names).loc[requests.index]
+    return pd.DataFrame(answers, columns=names).iloc[np.argsort(order)].set_axis(requests.index)
 
 
 def parity_report(offline, online, *, tolerance=1e-9):
@@ -1602,7 +1628,8 @@ def parity_report(offline, online, *, tolerance=1e-9):
     Raises
     ------
     ValueError
-        If the tables do not have the same rows and columns; it names the first that is missing.
+        If the tables do not have the same rows and columns, or a column holds no numbers; it
+        names the first.
 
     References
     ----------
@@ -1619,6 +1646,11 @@ def parity_report(offline, online, *, tolerance=1e-9):
     2 b
     """
     _checks.number(tolerance, "tolerance", low=0)
+    for table, name in ((offline, "offline"), (online, "online")):
+        if not isinstance(table, pd.DataFrame) or not table.columns.is_unique:
+            raise ValueError(f"{name} must be a table of distinct columns")
+        for column in table.columns.difference(table.select_dtypes(["number", "bool"]).columns):
+            raise ValueError(f"{name}[{column!r}] must hold numbers, got {table[column].dtype}")
     for one, other, name in ((offline, online, "online"), (online, offline, "offline")):
         for missing in one.columns.difference(other.columns):
             raise ValueError(f"{name} lacks the column {missing!r}")

@@ -1,11 +1,12 @@
 """Chapter 15: packages that refuse by name, a service under load, one definition of a feature."""
 
 import asyncio
+import io
 import json
 import os
 import pickle
 import socket
-import time
+import threading
 import zipfile
 from dataclasses import replace
 
@@ -129,7 +130,17 @@ def test_the_contract_holds_types_ranges_categories_and_what_may_be_missing():
         (pd.DataFrame({"a": [True]}), {}, r"X\['a'\] must hold numbers"),
         (pd.DataFrame({"a": [np.nan]}), {}, r"X\['a'\] is empty"),
         (pd.DataFrame({"a": [np.inf]}), {}, r"X\['a'\] must hold finite numbers"),
-        (pd.DataFrame({"a": [1]}), {"ranges": {"b": (0, 1)}}, "ranges must name columns of X"),
+        (pd.DataFrame({"a": pd.Categorical([None])}), {}, "needs categories"),
+        (pd.DataFrame({"a": pd.Categorical([1, 2])}), {}, "valid string"),
+        (pd.DataFrame([[1, 2]], columns=["a", "a"]), {}, "named by distinct strings"),
+        (pd.DataFrame([[1, 2]]), {}, "named by distinct strings"),
+        (pd.DataFrame({"a": [1j]}), {}, r"X\['a'\] must hold numbers"),
+        (pd.DataFrame({"a": [1]}), {"ranges": {"b": (0, 1)}}, "ranges must give.*'b'"),
+        (pd.DataFrame({"a": [1]}), {"ranges": {"a": 3}}, "ranges must give.*'a'"),
+        (pd.DataFrame({"a": [1]}), {"ranges": {"a": (5, 1)}}, "low <= high"),
+        (pd.DataFrame({"a": [1]}), {"ranges": {"a": (np.nan, 1)}}, "finite number"),
+        (pd.DataFrame({"a": [1]}), {"ranges": {"a": ("x", 1)}}, "valid number"),
+        (pd.DataFrame({"a": pd.Categorical(["x"])}), {"ranges": {"a": (0, 1)}}, "ranges must give"),
     ],
 )
 def test_what_no_contract_can_be_read_off_is_refused(X, options, words):
@@ -148,10 +159,26 @@ def test_a_package_wants_a_fitted_two_class_model_and_its_columns(rows):
     for bad in (LogisticRegression(), LinearRegression().fit(X, y), "a model"):
         with pytest.raises(ValueError, match="model must be a fitted classifier"):
             ModelPackage(bad, columns, name="t", version="1")
+    with pytest.raises(ValueError, match="trained on a table"):
+        ModelPackage(LogisticRegression().fit(X.to_numpy() > 15, y), columns, name="t", version="1")
+    with pytest.raises(ValueError, match="version must be a string"):
+        ModelPackage(model, columns, name="t", version=1)
+    for change in ({"low": None}, {"low": 9.0, "high": 1.0}, {"type": "category"}):
+        with pytest.raises(ValueError, match="columns cannot hold"):
+            ModelPackage(model, [columns[0] | change, columns[1]], name="t", version="1")
     digits = load_digits()
     ten = DecisionTreeClassifier(max_depth=3).fit(digits[0].reshape(1797, -1) > 0.5, digits[1])
     with pytest.raises(ValueError, match="two classes"):
         ModelPackage(ten, columns, name="t", version="1")
+
+
+def test_whole_numbers_with_gaps_are_numbers():
+    X = pd.DataFrame({"a": pd.array([1, None, 3, 4], dtype="Int64")})
+    (column,) = columns = describe_columns(X)
+    assert (column["type"], column["nullable"]) == ("number", True)
+    model = HistGradientBoostingClassifier(min_samples_leaf=1).fit(X, [0, 1, 0, 1])
+    package = ModelPackage(model, columns, name="t", version="1")
+    assert package.predict(X).tolist() == model.predict_proba(X)[:, 1].tolist()
 
 
 def test_a_table_is_checked_by_column_and_left_as_it_is(package, rows):
@@ -164,6 +191,9 @@ def test_a_table_is_checked_by_column_and_left_as_it_is(package, rows):
     pd.testing.assert_frame_equal(rows, before)
     with pytest.raises(ValueError, match="X lacks the column 'temp'"):
         package.predict(rows.drop(columns="temp"))
+    for empty in (rows.head(0), rows.to_dict()):
+        with pytest.raises(ValueError, match="X is empty, or no table"):
+            package.predict(empty)
     for column, value, words in [
         ("humid", 900.0, "less than or equal"),
         ("temp", np.inf, "finite"),
@@ -256,6 +286,8 @@ def test_a_pickle_runs_code_and_a_package_does_not(saved, tmp_path):
         (lambda f, m: m["columns"][0].update(type="code"), "no manifest"),
         (lambda f, m: m["libraries"].update({"scikit-learn": "9.0.1"}), "scikit-learn 9.0.1"),
         (lambda f, m: m["libraries"].clear(), "an unknown release"),
+        (lambda f, m: m["columns"][8].update(low=None), "no manifest"),
+        (lambda f, m: m["columns"][0].update(categories=[]), "no manifest"),
         (lambda f, m: m["columns"].pop(8), "columns lack 'temp'"),
         (lambda f, m: f.update({"model.skops": b"", "manifest.json": b""}), "no manifest"),
     ],
@@ -306,6 +338,11 @@ def test_a_bomb_is_refused_before_it_is_unpacked(saved, tmp_path, monkeypatch):
         archive.writestr("model.skops", b"0" * 10_000_000)
     with pytest.raises(ValueError, match="or over"):
         ModelPackage.load(path)
+    inner = io.BytesIO()  # the model is a zip, too
+    with zipfile.ZipFile(inner, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("schema.json", b"0" * 10_000_000)
+    with pytest.raises(ValueError, match=r"model\.skops.* it takes over"):
+        ModelPackage.load(repack(saved[0], path, plant(inner.getvalue())))
     monkeypatch.setattr(deployment, "_LARGEST", 100)
     with pytest.raises(ValueError, match="is larger than 100 bytes"):
         ModelPackage.load(saved[0])
@@ -353,6 +390,8 @@ def bad_requests(row):
         "infinity": (body(row | {"temp": float("inf")}), 422, "rows.0.temp"),
         "overflow": (body(row | {"temp": 1e308}).replace("1e+308", "1e999"), 422, "rows.0.temp"),
         "category": (body(row | {"carrier": "ZZ"}), 422, "rows.0.carrier"),
+        "huge number": (body(row | {"distance": 10**400}), 422, "rows.0.distance"),
+        "no text": (b'{"rows": "\xff\xfe"}', 400, "body"),
         "too many": (body(*[row] * 101), 422, "rows"),
         "too large": (body(*[row] * 1000), 413, "body"),
     }  # fmt: skip
@@ -394,9 +433,7 @@ def test_clients_that_hang_do_not_stop_the_others(service, rows):
     for i, connection in enumerate(hanging):
         connection.sendall((with_length, head, b"POST")[i % 3])
     body = json.dumps({"rows": as_json(rows.head(1))})
-    start = time.perf_counter()
-    assert all(post(service, body).is_success for _ in range(20))
-    assert time.perf_counter() - start < 10
+    assert all(post(service, body).is_success for _ in range(20))  # each within its time limit
     for connection in hanging[::3]:  # half a body: sent away after read_timeout
         assert connection.recv(100).startswith(b"HTTP/1.1 408")
     for connection in hanging:
@@ -416,6 +453,7 @@ def test_a_package_that_is_refused_is_not_served(saved):
     ("options", "words"),
     [
         ({"max_batch": 0}, "max_batch must be"),
+        ({"max_wait": np.nan}, "max_wait must be"),
         ({"max_wait": -1}, "max_wait must be"),
         ({"max_rows": 0}, "max_rows must be"),
         ({"max_bytes": 0}, "max_bytes must be"),
@@ -426,6 +464,8 @@ def test_a_package_that_is_refused_is_not_served(saved):
 def test_limits_out_of_range_are_refused(package, options, words):
     with pytest.raises(ValueError, match=words):
         create_app(package, **options)
+    with pytest.raises(TypeError, match="package must be a ModelPackage"):
+        create_app(package.model, **options)
 
 
 # --- Dynamic batching
@@ -477,7 +517,7 @@ def test_requests_that_wait_together_are_one_call_and_a_failure_hits_its_batch_o
 
 def test_max_wait_lets_a_request_wait_for_company():
     async def run(max_wait):
-        batcher = deployment._Batcher(lambda rows: rows, 10, max_wait, 100)
+        batcher = deployment._Batcher(lambda rows: rows, 2, max_wait, 100)
         batcher.start()
         first = asyncio.create_task(batcher.score([1]))
         await asyncio.sleep(0.02)
@@ -485,7 +525,7 @@ def test_max_wait_lets_a_request_wait_for_company():
         batcher.task.cancel()
         return batcher.calls
 
-    assert asyncio.run(run(0)) == 2 and asyncio.run(run(0.5)) == 1
+    assert asyncio.run(run(0)) == 2 and asyncio.run(run(1)) == 1
 
 
 def call(app, method, path, **options):
@@ -504,10 +544,15 @@ def test_too_many_that_wait_are_sent_away_and_a_dead_scorer_is_not_ready(package
     body = {"rows": as_json(rows.head(1))}
 
     async def crowd(client, app):
-        real = app.state.batcher.predict
-        app.state.batcher.predict = lambda rows: time.sleep(0.3) or real(rows)
-        answers = await asyncio.gather(*(client.post("/predict", json=body) for _ in range(8)))
-        codes = sorted(answer.status_code for answer in answers)
+        real, gate = app.state.batcher.predict, threading.Event()
+        app.state.batcher.predict = lambda rows: gate.wait(30) and real(rows)
+        asked = [asyncio.create_task(client.post("/predict", json=body)) for _ in range(8)]
+        for _ in range(2000):  # nobody is scored before five have been sent away
+            if sum(one.done() for one in asked) >= 5:
+                break
+            await asyncio.sleep(0.01)
+        gate.set()
+        codes = [answer.status_code for answer in await asyncio.gather(*asked)]
         app.state.batcher.predict = lambda rows: 1 / 0
         broken = await client.post("/predict", json=body)
         app.state.batcher.predict = real
@@ -521,7 +566,7 @@ def test_too_many_that_wait_are_sent_away_and_a_dead_scorer_is_not_ready(package
 
     app = create_app(package, max_waiting=2, max_batch=1)
     codes, states = call(app, "GET", "/", within=crowd)
-    assert codes.count(503) >= 4 and codes.count(200) >= 2 and set(codes) == {200, 503}
+    assert codes.count(503) >= 5 and codes.count(200) >= 2 and set(codes) == {200, 503}
     assert states == [500, 200, 200, 503, 200]  # a failed call is one 500, and it goes on
 
 
@@ -543,6 +588,8 @@ def test_percentiles_are_those_of_the_raw_timings():
     assert summary["per_second"] == pytest.approx(900 / ends.max())
     with pytest.raises(ValueError, match="timings must hold"):
         latency_summary(timings.head(0))
+    with pytest.raises(ValueError, match="timings lacks the column 'status'"):
+        latency_summary(timings.drop(columns="status"))
     with pytest.raises(ValueError, match="column must be one of"):
         latency_summary(timings, "status")
 
@@ -552,11 +599,10 @@ def test_a_load_is_bounded_in_count_and_in_time_and_failures_are_told(service, r
     timings = load_test(f"{service.url}/predict", bodies, clients=4, requests=42)
     assert len(timings) == 42 and timings["status"].value_counts().to_dict() == {200: 40, 422: 2}
     assert (timings["latency_ms"] == timings["service_ms"]).all()  # a closed loop
-    start = time.perf_counter()
     timings = load_test(
         f"{service.url}/predict", bodies[:20], clients=2, requests=10**6, rate=50, seconds=0.5
     )
-    assert 20 <= len(timings) <= 26 and time.perf_counter() - start < 5
+    assert 2 <= len(timings) <= 26  # on a slow machine, fewer
     assert np.allclose(np.diff(timings["due_s"]), 1 / 50)
     assert (timings["latency_ms"] >= timings["service_ms"] - 1e-6).all()
     nobody = f"http://{_servers.HOST}:{_servers.free_port()}/predict"
@@ -566,7 +612,7 @@ def test_a_load_is_bounded_in_count_and_in_time_and_failures_are_told(service, r
 def test_an_open_loop_beyond_capacity_shows_the_queue(service, rows):
     body = [{"rows": as_json(rows.head(60))}]
     closed = load_test(f"{service.url}/predict", body, clients=1, requests=30)
-    rate = 3 * latency_summary(closed)["per_second"]
+    rate = 10 * latency_summary(closed)["per_second"]
     opened = load_test(f"{service.url}/predict", body, clients=1, requests=90, rate=rate)
     assert latency_summary(opened)["p95_ms"] > 3 * latency_summary(opened, "service_ms")["p95_ms"]
 
@@ -578,8 +624,8 @@ def test_an_open_loop_beyond_capacity_shows_the_queue(service, rows):
         ({"requests": 0}, "requests must be"),
         ({"rate": 0}, "rate must be"),
         ({"seconds": 0}, "seconds must be"),
-        ({"timeout": -1}, "timeout must be"),
-        ({"bodies": []}, "bodies must hold"),
+        ({"bodies": []}, "bodies must be a list"),
+        ({"bodies": {"a": 1}}, "bodies must be a list"),
     ],
 )
 def test_a_load_test_refuses_what_makes_no_sense(options, words):
@@ -629,23 +675,26 @@ def test_before_the_first_batch_nothing_is_found(store):
 
 
 def test_readers_never_see_some_of_both_batches(store):
-    import threading
-
-    keys = [f"k{i}" for i in range(300)]
+    keys = [f"k{i}" for i in range(1200)]
     store.write(pd.Series(0.0, keys), made_at=0, version="0")
     stop, seen = threading.Event(), []
 
     def read():
         while not stop.is_set():
-            seen.append(store.lookup(keys, at=0)[["probability", "version"]].nunique().max())
+            some = keys[: len(seen) % 2 * 600 + 600]  # few keys and many
+            seen.append(store.lookup(some, at=0)[["probability", "version"]].nunique().max())
 
     reader = threading.Thread(target=read)
     reader.start()
-    for i in range(1, 15):
-        store.write(pd.Series(float(i), keys), made_at=i, version=str(i))
-    stop.set()
-    reader.join()
-    assert len(seen) > 3 and set(seen) == {1}
+    try:
+        for i in range(1, 200):
+            store.write(pd.Series(float(i), keys), made_at=i, version=str(i))
+            if i >= 10 and len(seen) >= 10:
+                break
+    finally:
+        stop.set()
+        reader.join()
+    assert len(seen) > 1 and set(seen) == {1}
 
 
 def test_bad_keys_scores_and_places_are_refused(store, package, rows):
@@ -664,6 +713,8 @@ def test_bad_keys_scores_and_places_are_refused(store, package, rows):
     with pytest.raises(ValueError, match="X is empty"):
         predict_batch(package, rows.head(0), store, made_at=0)
     assert store.lookup(["a"], at=0)["probability"]["a"] == 0.5  # nothing was stored
+    with pytest.raises(ValueError, match="at must be a number"):
+        store.lookup(["a"], at=np.nan)
     with pytest.raises(TypeError, match="where must be a Database or a Broker"):
         PredictionStore("predictions.db")
 
@@ -735,6 +786,8 @@ def test_low_rank_is_the_best_by_eckart_and_young():
     [
         (lambda: prune_weights(np.ones((2, 2)), 1.1), "share must be"),
         (lambda: prune_weights(np.ones(3), 0.5), "weights must be a matrix"),
+        (lambda: prune_weights([["a"]], 0.5), "weights must be a matrix"),
+        (lambda: low_rank([[1j]], 1), "weights must be a matrix"),
         (lambda: quantize_weights(np.array([[np.nan]])), "weights must be a matrix"),
         (lambda: low_rank(np.ones((3, 2)), 3), "rank must be at most 2"),
         (lambda: low_rank(np.ones((3, 2)), 0), "rank must be"),
@@ -764,11 +817,11 @@ def test_the_report_measures_size_time_and_score(network):
     mlp, X, y = network
     full = CompactNetwork(mlp)
     models = {"full": full, "8 bits": full.compress(quantize_weights)}
-    report = compress_report(models, X, y, repeats=3)
+    report = compress_report(models, X, y)
     assert report.loc["full", "change"] == 0
     assert report["size_kb"].tolist() == [len(pickle.dumps(m)) / 1000 for m in models.values()]
     assert report.loc["8 bits", "size_kb"] < 0.6 * report.loc["full", "size_kb"]
-    assert (report[["one_row_ms", "us_a_row"]] > 0).all(axis=None)
+    assert (report["us_a_row"] > 0).all()
     with pytest.raises(ValueError, match="y must hold the labels"):
         compress_report(models, X, y + 1)
 
@@ -856,26 +909,29 @@ def test_the_state_forgets_what_has_left_the_window():
 
 
 @settings(deadline=None, max_examples=40)
-@given(EVENTS, st.integers(0, 2**40))
-def test_states_of_parts_merge_to_the_state_of_the_whole(drawn, mask):
-    feature = WindowFeature("f", "key", "time", 12, "sum", "value", id="id")
-    events = [
-        {"key": k, "time": t, "value": d, "id": i} for i, (k, t, d, _) in enumerate(sorted(drawn))
-    ]
-    parts = [feature.stream(100), feature.stream(100)]
-    whole = feature.stream(100)
-    for i, event in enumerate(events):
-        parts[mask >> i & 1].update(event)
-        whole.update(event)
-    for merged in (parts[0].merge(parts[1]), parts[1].merge(parts[0])):
-        assert len(merged) == len(whole)
-        for key in "ab":
-            assert [merged.value(key, at) for at in range(50)] == [
-                whole.value(key, at) for at in range(50)
-            ]
-    assert parts[0].merge(whole).value("a", 40) == whole.value("a", 40)  # what both have, once
-    with pytest.raises(ValueError, match="same feature and lateness"):
-        whole.merge(feature.stream(1))
+@given(EVENTS, st.integers(0, 10**6), st.booleans())
+def test_within_its_lateness_a_stream_takes_events_and_copies_in_any_order(drawn, seed, with_ids):
+    events = pd.DataFrame(drawn, columns=["key", "time", "delay", "id"])
+    events["known"], events["value"] = events["time"] + events["delay"], range(len(events))
+    options = {"known": "known", "id": "id" if with_ids else None}
+    feature = WindowFeature("f", "key", "time", 12, "sum", "value", **options)
+    if with_ids:  # two that are known at one moment have no first
+        events = events.drop_duplicates(["key", "time", "id", "known"])
+    state = feature.stream(lateness=100)
+    for event in events.sample(frac=1, random_state=seed).to_dict("records"):
+        state.update(event)
+    requests = pd.DataFrame([(k, at) for at in range(60) for k in "abc"], columns=["key", "at"])
+    served = [state.value(*row) for row in requests.itertuples(index=False)]
+    np.testing.assert_array_equal(feature.batch(events, requests), served)
+
+
+def test_of_no_events_both_engines_say_the_same():
+    requests = pd.DataFrame({"k": ["a"], "at": [1.0]})
+    for aggregate, value, wanted in (("count", None, 0), ("sum", "v", 0), ("mean", "v", np.nan)):
+        feature = WindowFeature("f", "k", "t", 10, aggregate, value)
+        none = pd.DataFrame(columns=["k", "t", "v"])
+        np.testing.assert_array_equal(feature.batch(none, requests), [wanted])
+        np.testing.assert_array_equal(feature.stream().value("a", 1.0), wanted)
 
 
 @pytest.mark.parametrize(
@@ -886,6 +942,8 @@ def test_states_of_parts_merge_to_the_state_of_the_whole(drawn, mask):
         ({"aggregate": "max", "value": "v"}, "aggregate must be one of"),
         ({"aggregate": "sum"}, "value must be given"),
         ({"value": "v"}, "value must be given"),
+        ({"key": None}, "must be strings"),
+        ({"name": 3}, "must be strings"),
     ],
 )
 def test_definitions_that_make_no_sense_are_refused(options, words):
@@ -894,21 +952,23 @@ def test_definitions_that_make_no_sense_are_refused(options, words):
 
 
 def test_events_that_make_no_sense_are_refused_in_both_engines():
-    feature = WindowFeature("f", "k", "t", 10, "sum", "v", known="known")
-    good = {"k": "a", "t": 5.0, "v": 1.0, "known": 6.0}
+    feature = WindowFeature("f", "k", "t", 10, "sum", "v", known="known", id="id")
+    good = {"k": "a", "t": 5.0, "v": 1.0, "known": 6.0, "id": 1}
     at = pd.DataFrame({"k": ["a"], "at": [7]})
     assert feature.batch(pd.DataFrame([good]), at).tolist() == [1]
     for change, batch_words, stream_words in [
         ({"t": np.nan}, "t holds 1 missing", "t must be a number"),
         ({"v": np.inf}, "v must hold finite", "v must be a number"),
         ({"known": 4.0}, "known must not lie before t", "known must be a number at least 5"),
-        ({"k": None}, "k holds 1 missing", None),
+        ({"k": None}, "k holds 1 missing", "k and id of an event must not be missing"),
+        ({"id": None}, "id holds 1 missing", "k and id of an event must not be missing"),
+        ({"id": np.nan}, "id holds 1 missing", "k and id of an event must not be missing"),
+        ({"t": pd.Timestamp("2013-01-01")}, "t must hold numbers", "t must be a number"),
     ]:
         with pytest.raises(ValueError, match=batch_words):
             feature.batch(pd.DataFrame([good | change]), at)
-        if stream_words:
-            with pytest.raises(ValueError, match=stream_words):
-                feature.stream().update(good | change)
+        with pytest.raises(ValueError, match=stream_words):
+            feature.stream().update(good | change)
     for name in good:
         less = {k: v for k, v in good.items() if k != name}
         with pytest.raises(ValueError, match=f"events lacks the column '{name}'"):
@@ -994,6 +1054,15 @@ def test_a_planted_skew_is_found(airport, skew, least):
     assert row["first"] == gap.index[gap != 0][0]
 
 
+def test_an_event_may_have_a_column_named_at_and_an_index_may_repeat(broker):
+    feature = WindowFeature("n", "k", "at", 10)
+    events = pd.DataFrame({"k": "a", "at": [3, 1, 2]}, index=[7, 7, 7])
+    requests = pd.DataFrame({"k": "a", "at": [9, 1, 2, 13]}, index=[5, 5, 6, 5])
+    online = stream_features(broker, [feature], events, requests)
+    assert online.index.tolist() == [5, 5, 6, 5] and online["n"].tolist() == [3, 1, 2, 0]
+    assert feature.batch(events, requests).tolist() == [3, 1, 2, 0]
+
+
 def test_features_known_at_different_times_do_not_share_a_stream(broker):
     features = [WindowFeature("a", "k", "t", 1), WindowFeature("b", "k", "t", 1, known="u")]
     table = pd.DataFrame({"k": ["x"], "t": [1], "u": [2], "at": [3]})
@@ -1022,6 +1091,9 @@ def test_a_parity_report_counts_missing_values_and_names_what_is_absent():
         (offline.drop("b"), online, "offline lacks the row 'b'"),
         (offline.head(0), online.head(0), "must hold rows"),
         (pd.concat([offline, offline]), online, "each once"),
+        (offline.astype(str), online, r"offline\['f'\] must hold numbers"),
+        (offline, online.set_axis(["f", "f"], axis=1), "online must be a table of distinct"),
+        ([1], online, "offline must be a table"),
     ]:
         with pytest.raises(ValueError, match=words):
             parity_report(a, b)
