@@ -6,6 +6,7 @@ window being watched, and both are columns or tables of the same meaning.
 
 import html
 import json
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -139,7 +140,7 @@ def make_shift(X, y, kind, strength, column=None, random_state=None):
     rng = _checks.generator(random_state)
     rows, moved = rng.integers(len(X), size=len(X)), rng.random(len(X)) < strength
     if kind == "covariate":
-        values = _checks.numbers(_column(X, column, "column"), f"X[{column!r}]")
+        values = _checks.numbers(_column(X, column, "X"), f"X[{column!r}]")
         if values.max() == np.median(values):
             raise ValueError(f"column {column!r} has no value above its median, {values.max():g}")
         rows[moved] = rng.choice(np.flatnonzero(values > np.median(values)), moved.sum())
@@ -244,13 +245,12 @@ def simulate_feedback_loop(
     *,
     rank_by="clicks",
     randomised=0.0,
-    examination=None,
     random_state=None,
 ):
     """The log of a list that is ranked by what users did with the list before.
 
-    In each round every user sees `slots` items, looks at each with the probability of its
-    position, and clicks on one looked at with the probability of its quality. Ties in the
+    In each round every user sees `slots` items, looks at the one in position i with probability
+    1 / i, and clicks on one looked at with the probability of its quality. Ties in the
     ranking are broken by chance.
 
     Parameters
@@ -259,12 +259,10 @@ def simulate_feedback_loop(
         What share of those who look at an item click on it, in [0, 1]; at least `slots` items.
     rounds, users, slots : int
     rank_by : {"clicks", "relevance"}, default "clicks"
-        Rank by the clicks so far, or by the clicks so far, each divided by the examination of
-        its position, per impression. An item not yet shown then counts as the mean.
+        Rank by the clicks so far, or by the clicks so far, each multiplied by its position, per
+        impression. An item not yet shown then counts as the mean.
     randomised : float in [0, 1], default 0
         The share of users who see items in random order instead.
-    examination : array-like of shape (slots,), optional
-        How likely each position is looked at, above 0 and at most 1; 1 / position by default.
     random_state : int, numpy Generator or None
 
     Returns
@@ -297,10 +295,7 @@ def simulate_feedback_loop(
         raise ValueError(f"slots must be at most the {len(quality)} items, got {slots}")
     _checks.one_of(rank_by, "rank_by", ("clicks", "relevance"))
     _checks.number(randomised, "randomised", 0, 1)
-    examination = 1 / np.arange(1, slots + 1) if examination is None else examination
-    examination = _checks.numbers(examination, "examination", slots, 0, 1)
-    if not examination.all():
-        raise ValueError("examination must hold numbers above 0: a click there cannot be weighed")
+    examination = 1 / np.arange(1, slots + 1)
     rng = _checks.generator(random_state)
     n = len(quality)
     seen, clicked = np.zeros((2, rounds, 2, n, slots), dtype=int)
@@ -379,7 +374,8 @@ def position_bias_correction(log, propensity=None):
     Raises
     ------
     ValueError
-        If a column is missing, a position has no propensity above 0, or none can be estimated.
+        If a column is missing or holds what no log can, a position has no propensity above 0, or
+        none can be estimated.
     TypeError
         If log is not a DataFrame.
 
@@ -400,6 +396,10 @@ def position_bias_correction(log, propensity=None):
     _table(log, "log")
     for name in ("item", "position", "impressions", "clicks"):
         _column(log, name, "log")
+    for name, low in {"position": 1, "impressions": 1, "clicks": 0}.items():
+        _checks.numbers(log[name], f"log[{name!r}]", low=low)
+    if (log["position"] % 1).any() or (log["clicks"] > log["impressions"]).any():
+        raise ValueError("log must hold whole positions, and at most as many clicks as impressions")
     if propensity is None:
         random = log[_column(log, "random", "log").astype(bool)]
         sums = random.groupby("position")[["impressions", "clicks"]].sum()
@@ -412,7 +412,7 @@ def position_bias_correction(log, propensity=None):
         raise ValueError(
             f"propensity must be above 0 at each of the {log['position'].max()} positions"
         )
-    weight = 1 / propensity[log["position"].to_numpy() - 1]
+    weight = 1 / propensity[log["position"].to_numpy(dtype=int) - 1]
     sums = log.assign(weighed=log["clicks"] * weight, squared=log["clicks"] * weight**2)
     sums = sums.groupby("item")[["impressions", "clicks", "weighed", "squared"]].sum()
     return pd.DataFrame(
@@ -565,12 +565,13 @@ def psi_threshold(n, m, bins=10, alpha=0.05):
     return float(spread * stats.chi2.isf(alpha, _checks.whole_number(bins, "bins", 2) - 1))
 
 
-def mmd_test(reference, current, permutations=200, bandwidth=None, random_state=None):
+def mmd_test(reference, current, permutations=200, random_state=None):
     """The maximum mean discrepancy of two tables of numbers, and its permutation p-value.
 
     The unbiased estimate of the squared distance of the two mean embeddings under the kernel
-    ``exp(-d² / (2 bandwidth²))``, d being the distance of two rows whose columns are divided by
-    their standard deviations over both tables. Time and memory grow with (n + m)².
+    ``exp(-d² / (2 w²))``, d being the distance of two rows whose columns are divided by their
+    standard deviations over both tables, and w the median distance of two different rows. Time
+    and memory grow with (n + m)².
 
     Parameters
     ----------
@@ -578,8 +579,6 @@ def mmd_test(reference, current, permutations=200, bandwidth=None, random_state=
         Finite numbers, at least 2 rows each.
     permutations : int, default 200
         How often the rows are dealt out anew; p is at least 1 / (permutations + 1).
-    bandwidth : float above 0, optional
-        By default the median distance of two different rows.
     random_state : int, numpy Generator or None
 
     Returns
@@ -612,10 +611,8 @@ def mmd_test(reference, current, permutations=200, bandwidth=None, random_state=
     n, m = len(old), len(new)
     X = _standardised(np.concatenate([old, new]))
     apart = pdist(X)
-    if bandwidth is None:
-        bandwidth = np.median(apart[apart > 0]) if apart.any() else 1.0
-    _checks.number(bandwidth, "bandwidth", 0, open_low=True)
-    kernel = squareform(np.exp(-(apart**2) / (2 * bandwidth**2)))  # with zeros on the diagonal
+    width = np.median(apart[apart > 0]) if apart.any() else 1.0
+    kernel = squareform(np.exp(-(apart**2) / (2 * width**2)))  # with zeros on the diagonal
     first = np.tile(np.arange(n + m) < n, (permutations + 1, 1))
     first[1:] = rng.permuted(first[1:], axis=1)
     first = first.astype(float)
@@ -894,16 +891,13 @@ def shift_over_time(reference, current, time, width, every=None, *, cumulative=F
     return pd.concat(tables, ignore_index=True)
 
 
-def plot_shift_over_time(table, value="effect", vmax=None, ax=None):
+def plot_shift_over_time(table, ax=None):
     """Draw a map of shift: a row for each feature, the most shifted on top, time to the right.
 
     Parameters
     ----------
     table : DataFrame
         From `shift_over_time`.
-    value : {"effect", "psi", "js"}, default "effect"
-    vmax : float, optional
-        What gets the darkest colour; by default the largest value.
     ax : matplotlib Axes or None
 
     Returns
@@ -913,7 +907,7 @@ def plot_shift_over_time(table, value="effect", vmax=None, ax=None):
     Raises
     ------
     ValueError
-        If the value is unknown, or table lacks a column.
+        If table lacks a column.
     TypeError
         If table is not a DataFrame.
 
@@ -932,18 +926,14 @@ def plot_shift_over_time(table, value="effect", vmax=None, ax=None):
     ['hour', 'day']
     """
     _table(table, "table")
-    _checks.one_of(value, "value", ("effect", "psi", "js"))
-    for name in ("window", "feature", "part", value):
+    for name in ("window", "feature", "part", "effect"):
         _column(table, name, "table")
     name = table["feature"].astype(str) + np.where(table["part"] == "missing", " (missing)", "")
-    grid = table.assign(name=name).pivot_table(index="name", columns="window", values=value)
+    grid = table.assign(name=name).pivot_table(index="name", columns="window", values="effect")
     grid = grid.loc[grid.mean(axis=1).sort_values(kind="stable").index]
     ax = get_axes(ax, figsize=(9, 1 + 0.32 * len(grid)))
-    image = ax.pcolormesh(
-        np.arange(grid.shape[1] + 1), np.arange(len(grid) + 1), grid, cmap="Blues", vmin=0,
-        vmax=vmax,
-    )  # fmt: skip
-    ax.figure.colorbar(image, ax=ax, label=value)
+    image = ax.pcolormesh(grid, cmap="Blues", vmin=0)
+    ax.figure.colorbar(image, ax=ax, label="effect")
     ax.set_yticks(np.arange(len(grid)) + 0.5, grid.index)
     step = 1 + grid.shape[1] // 8
     days = [f"{end:%d %b}" for end in grid.columns]
@@ -1056,6 +1046,10 @@ class FeatureProfile:
         needed = {"number": ("low", "high", "edges"), "category": ("values",)}
         if kind not in needed or any(key not in spec for key in needed[kind]):
             raise ValueError(f"spec must be an entry of a schema, got {spec!r}")
+        if kind == "number":
+            _checks.number(spec["high"], "high", _checks.number(spec["low"], "low"))
+        elif len(set(spec["values"])) < len(spec["values"]):
+            raise ValueError(f"values must differ, got {spec['values']!r}")
         bins = len(_rising(spec["edges"])) if kind == "number" else len(spec["values"])
         self.spec = spec
         self.rows = self.missing = self.wrong_type = self.infinite = self.out_of_range = 0
@@ -1126,20 +1120,17 @@ class FeatureProfile:
         return profile
 
 
-def alert_episodes(values, enter, leave, *, k=2, n=3, rows=None, min_rows=0):
+def alert_episodes(values, enter, leave, *, k=2, n=3):
     """When an alert is raised and when it ends: one episode each, however long it lasts.
 
     Parameters
     ----------
     values : array-like of shape (w,)
-        A signal, window after window; NaN where there is none.
+        A signal, window after window; where it is NaN the window is passed over.
     enter, leave : float
         The alert is raised once k of the last n windows are at `enter` or above, and ends once n
         windows in a row are below `leave`, which is at most `enter` (hysteresis).
     k, n : int, default 2 and 3
-    rows : array-like of shape (w,), optional
-        How many rows stand behind each value; windows with fewer than `min_rows` are passed over.
-    min_rows : int, default 0
 
     Returns
     -------
@@ -1149,7 +1140,7 @@ def alert_episodes(values, enter, leave, *, k=2, n=3, rows=None, min_rows=0):
     Raises
     ------
     ValueError
-        If k is above n, leave above enter, or rows of another length than values.
+        If values are no numbers in one dimension, k is above n, or leave above enter.
 
     References
     ----------
@@ -1162,15 +1153,14 @@ def alert_episodes(values, enter, leave, *, k=2, n=3, rows=None, min_rows=0):
     [(3, 9)]
     """
     values = np.asarray(values, dtype=float)
+    if values.ndim != 1:
+        raise ValueError(f"values must have one dimension, got {values.ndim}")
     if _checks.whole_number(k, "k") > _checks.whole_number(n, "n"):
         raise ValueError(f"k must be at most n, got k={k} and n={n}")
     if _checks.number(leave, "leave") > _checks.number(enter, "enter"):
         raise ValueError(f"leave must be at most enter, got leave={leave} and enter={enter}")
-    rows = np.full(len(values), np.inf) if rows is None else _checks.numbers(rows, "rows")
-    if len(rows) != len(values):
-        raise ValueError(f"rows must have {len(values)} entries, got {len(rows)}")
     episodes, raised, recent, quiet = [], None, [], 0
-    for window in np.flatnonzero(~np.isnan(values) & (rows >= min_rows)).tolist():
+    for window in np.flatnonzero(~np.isnan(values)).tolist():
         if raised is None:
             recent = [*recent, values[window] >= enter][-n:]
             if sum(recent) >= k:
@@ -1195,12 +1185,12 @@ class Monitor:
     window : str or Timedelta, default "1D"
     enter : float or dict, default 0.2
         The PSI at which a window counts towards an alert; a dict gives it by feature.
-    leave : float in (0, 1], default 0.5
-        The part of `enter` below which a window counts as calm again.
     share : float in (0, 1], default 0.05
         The same for the change of the missing share, and for the invalid share.
-    k, n, min_rows : int, default 2, 3 and 200
-        See `alert_episodes`.
+    k, n : int, default 2 and 3
+        See `alert_episodes`; a signal is calm again below half of its limit.
+    min_rows : int, default 200
+        Windows with fewer rows raise and end no alert.
 
     Attributes
     ----------
@@ -1210,7 +1200,8 @@ class Monitor:
     Raises
     ------
     ValueError
-        If an argument is out of range, or a column is missing.
+        If an argument is out of range, a column is missing or doubled, or times with a time zone
+        follow such without.
 
     References
     ----------
@@ -1230,27 +1221,18 @@ class Monitor:
     """
 
     def __init__(
-        self,
-        schema,
-        reference,
-        window="1D",
-        *,
-        enter=0.2,
-        leave=0.5,
-        share=0.05,
-        k=2,
-        n=3,
-        min_rows=200,
+        self, schema, reference, window="1D", *, enter=0.2, share=0.05, k=2, n=3, min_rows=200
     ):
         _table(reference, "reference")
+        if not isinstance(schema, dict) or not schema:
+            raise ValueError(f"schema must be a dict with at least one column, got {schema!r}")
         self.schema, self.window = schema, _length(window, "window")
-        self.leave = _checks.number(leave, "leave", 0, 1, open_low=True)
         self.share = _checks.number(share, "share", 0, 1, open_low=True)
         self.enter = {name: enter for name in schema} if not isinstance(enter, dict) else enter
         for name in schema:
             _checks.number(self.enter.get(name), f"enter[{name!r}]", 0, open_low=True)
-        self.rule = {"k": k, "n": n, "min_rows": min_rows}
-        alert_episodes([], 1, 1, **self.rule)
+        self.rule, self.min_rows = {"k": k, "n": n}, _checks.whole_number(min_rows, "min_rows")
+        alert_episodes([], 1, 1, **self.rule)  # refuses a rule that cannot be
         self.reference = {
             name: FeatureProfile(spec).update(_column(reference, name, "reference"))
             for name, spec in schema.items()
@@ -1265,24 +1247,14 @@ class Monitor:
         _table(batch, "batch")
         columns = {name: _column(batch, name, "batch") for name in self.schema}
         starts = _times(time, len(batch)).floor(self.window)
+        for seen in list(self.windows)[:1]:
+            if (seen.tz is None) != (starts.tz is None):
+                raise ValueError("time must have a time zone in all batches, or in none")
         for start, rows in pd.Series(range(len(batch))).groupby(starts):
             profiles = self.windows.setdefault(start, {})
             for name, values in columns.items():
                 profile = profiles.setdefault(name, FeatureProfile(self.schema[name]))
                 profile.update(values.iloc[rows.to_numpy()])
-        return self
-
-    def merge(self, other):
-        """Add the windows of another monitor of the same schema, and return the monitor itself."""
-        if not isinstance(other, Monitor) or (other.schema, other.window) != (
-            self.schema,
-            self.window,
-        ):
-            raise ValueError("other must be a Monitor of the same schema and window")
-        for start, theirs in other.windows.items():
-            ours = self.windows.setdefault(start, {})
-            for name, profile in theirs.items():
-                ours[name] = ours.get(name, FeatureProfile(profile.spec)).merge(profile)
         return self
 
     def signals(self):
@@ -1317,12 +1289,10 @@ class Monitor:
             table = table.reset_index(drop=True)
             enter = {"psi": self.enter[name], "missing": self.share, "invalid": self.share}
             for signal, high in enter.items():
-                episodes = alert_episodes(
-                    table[signal], high, high * self.leave, rows=table["rows"], **self.rule
-                )
-                for first, last in episodes:
+                values = table[signal].where(table["rows"] >= self.min_rows)
+                for first, last in alert_episodes(values, high, high / 2, **self.rule):
                     ended = pd.NaT if last is None else table["window"][last]
-                    worst = table[signal][first:last].max()
+                    worst = values[first:last].max()
                     found.append((name, signal, table["window"][first], ended, worst))
         columns = ["feature", "signal", "raised", "ended", "worst"]
         table = pd.DataFrame(found, columns=columns)
@@ -1409,38 +1379,35 @@ def explain_shift(reference, current, by, time=None, min_rows=100, top=10):
     for name in [*by, *([] if time is None else [time])]:
         _column(both, name, "reference")
     is_new = np.arange(len(both)) >= len(reference)
-    slices = [(), *((name,) for name in by)]
-    slices += [(a, b) for i, a in enumerate(by) for b in by[i + 1 :]]
-    members = {names: _slice_codes(both, names) for names in slices}
     bins = {name: _all_codes(both[name], is_new, name) for name in both.columns if name != time}
     found = []
-    for feature, (codes, size, ordered) in bins.items():
-        for names, (member, labels) in members.items():
+    for label, names, rows in _slices(both, by):
+        new = is_new[rows]
+        n, m = (~new).sum(), new.sum()
+        if min(n, m) < min_rows:
+            continue
+        for feature, (codes, size, ordered) in bins.items():
             if feature not in names:
-                shape = (2, len(labels), size)
-                place = np.ravel_multi_index((is_new.astype(int), member, codes), shape)
-                counts = np.bincount(place, minlength=np.prod(shape)).reshape(shape)
-                n, m = counts.sum(2)
-                enough = np.flatnonzero(np.minimum(n, m) >= min_rows)
-                old, new = counts[:, enough] / counts[:, enough].sum(2, keepdims=True)
-                effect = _largest_difference(old, new, ordered)
-                strength = effect * np.sqrt(n * m / np.maximum(n + m, 1))[enough]
-                for i, row in enumerate(enough):
-                    found.append((feature, labels[row], m[row], effect[i], strength[i], names, row))
+                inside = codes[rows]
+                p = np.bincount(inside[~new], minlength=size) / n
+                q = np.bincount(inside[new], minlength=size) / m
+                effect = _largest_difference(p, q, ordered)
+                strength = effect * np.sqrt(n * m / (n + m))
+                found.append((feature, label, m, effect, strength, rows))
     if not found:
         raise ValueError(f"min_rows={min_rows} is more than any slice holds on both sides")
-    columns = ["feature", "slice", "rows", "effect", "strength", "names", "row"]
+    columns = ["feature", "slice", "rows", "effect", "strength", "members"]
     table = pd.DataFrame(found, columns=columns)
-    table = table.sort_values("strength", ascending=False, ignore_index=True).head(top)
+    table = table.sort_values("strength", ascending=False, kind="stable", ignore_index=True)
+    table = table.head(top)
     if time is not None:
         times = _times(both[time], len(both))
         since = []
-        for _, line in table.iterrows():
-            rows = np.flatnonzero(members[line["names"]][0] == line["row"])
+        for feature, rows in zip(table["feature"], table["members"], strict=True):
             rows = rows[np.argsort(times[rows], kind="stable")]
-            since.append(times[rows[_change_point(rows, *bins[line["feature"]])]])
+            since.append(times[rows[_change_point(rows, *bins[feature])]])
         table["since"] = since
-    return table.drop(columns=["names", "row"])
+    return table.drop(columns="members")
 
 
 def _change_point(rows, codes, size, ordered):
@@ -1457,17 +1424,14 @@ def _largest_difference(old, new, ordered):
     return abs(difference).max(-1)
 
 
-def _slice_codes(frame, names):
-    """The slice of each row, and what the slices are called."""
-    if not names:
-        return np.zeros(len(frame), dtype=int), ["all rows"]
-    groups = frame.groupby(list(names), observed=True, dropna=False)
-    member = groups.ngroup().to_numpy()
-    first = np.unique(member, return_index=True)[1]
-    values = frame[list(names)].iloc[first].itertuples(index=False)
-    return member, [
-        ", ".join(f"{n}={v}" for n, v in zip(names, row, strict=True)) for row in values
-    ]
+def _slices(frame, by):
+    """All rows, those of each value of each column, and of each pair of values."""
+    yield "all rows", (), np.arange(len(frame))
+    for names in [*((name,) for name in by), *combinations(by, 2)]:
+        groups = frame.groupby(list(names), observed=True, dropna=False)
+        for values, part in groups[names[0]]:
+            label = ", ".join(f"{n}={v}" for n, v in zip(names, values, strict=True))
+            yield label, names, part.index.to_numpy()
 
 
 def _all_codes(values, is_new, name):
@@ -1595,7 +1559,7 @@ _PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{ti
 </style></head><body><div class="monitor"><h1>{title}</h1><p>{span}</p>
 <div class="cards">{cards}</div>
 <h2>Alerts, the latest first</h2>{alerts}
-<h2>Features</h2><p>Line: PSI by window. Dashed: where a window counts. Shaded: an alert.</p>
+<h2>Features</h2><p>Line: PSI by window. Dashed: its limit. Shaded: an alert of any kind.</p>
 <table><tr><th>feature</th><th>PSI over time</th><th>last</th><th>worst</th><th>missing, change</th>
 <th>invalid</th></tr>{lines}</table></div></body></html>
 """
@@ -1722,13 +1686,20 @@ def _tables(reference, current):
 
 
 def _column(frame, column, name):
-    if column not in frame.columns:
-        raise ValueError(f"{name} has no column {column!r}")
+    times = (frame.columns == column).sum()
+    if times != 1:
+        found = f"{times} columns" if times else "no column"
+        raise ValueError(f"{name} has {found} {column!r}, and needs one")
     return frame[column]
 
 
 def _times(time, length):
-    time = pd.DatetimeIndex(time)
+    try:
+        if pd.api.types.is_numeric_dtype(pd.Series(time)):
+            raise TypeError("numbers")
+        time = pd.DatetimeIndex(time)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"time must hold times, all with a time zone or none: {error}") from None
     if len(time) != length:
         raise ValueError(f"time must have {length} entries, got {len(time)}")
     if time.isna().any():

@@ -62,6 +62,7 @@ def test_a_shift_moves_what_it_may_and_leaves_the_rest(pool, kind):
     X, y = pool
     column = "x1" if kind == "covariate" else None
     rng, p = np.random.default_rng(0), []
+    X, y = X[:1500], y[:1500]
     for _ in range(200):
         # both sides are fresh draws, so that the null hypothesis is true of what must stay
         X_old, y_old = make_shift(X, y, kind, 0.0, column, rng)
@@ -241,6 +242,15 @@ def test_position_bias_correction_refuses():
     for propensity in ([1, 0.5], [1, 0.5, 0], [1, 0.5, -1]):
         with pytest.raises(ValueError, match="propensity must be above 0 at each of the 3"):
             position_bias_correction(log, propensity)
+    for change, message in (
+        ({"position": 0}, "position"),
+        ({"position": 1.5}, "whole positions"),
+        ({"clicks": np.nan}, "clicks"),
+        ({"clicks": 10**6}, "at most as many clicks"),
+        ({"impressions": 0}, "impressions"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            position_bias_correction(log.assign(**change), [1, 0.5, 0.3])
 
 
 @pytest.mark.parametrize(
@@ -252,8 +262,6 @@ def test_position_bias_correction_refuses():
         ({"users": 1.5}, "users"),
         ({"rank_by": "love"}, "rank_by"),
         ({"randomised": 2}, "randomised"),
-        ({"examination": [1, 0.5]}, "examination must have 3"),
-        ({"examination": [1, 0.5, 0]}, "above 0"),
         ({"random_state": "a"}, "random_state"),
     ],
 )
@@ -396,7 +404,7 @@ def test_ks_chi_square_and_missing_alarm_at_their_level():
 def test_mmd_and_domain_classifier_alarm_at_their_level_and_have_power():
     rng, alarms = np.random.default_rng(0), {0: [], 0.9: []}
     for shift, found in alarms.items():
-        for _ in range(1000):
+        for _ in range(1000 if shift == 0 else 200):
             X, Y = rng.normal(size=(2, 40, 2))
             found.append(
                 [
@@ -421,7 +429,6 @@ def test_mmd_is_its_definition():
 
     expected = (k(A, A).sum() - 7) / 42 + (k(B, B).sum() - 5) / 20 - 2 * k(A, B).mean()
     assert mmd_test(X, Y, 10)[0] == pytest.approx(expected, abs=1e-12)
-    assert mmd_test(X, Y, 10, bandwidth=width)[0] == pytest.approx(expected, abs=1e-12)
 
 
 def test_tests_of_tables_take_constant_columns_and_tell_correlation():
@@ -461,11 +468,9 @@ def test_tests_of_tables_refuse_their_options():
     for test in (mmd_test, domain_classifier_test):
         with pytest.raises(ValueError, match="permutations"):
             test(X, X, permutations=0)
-    with pytest.raises(ValueError, match="bandwidth"):
-        mmd_test(X, X, bandwidth=0)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
 def test_corrections_are_those_of_statsmodels(p):
     for ours, theirs in (("holm", "holm"), ("benjamini-hochberg", "fdr_bh")):
@@ -485,9 +490,9 @@ def test_holm_bounds_any_false_alarm_over_many_columns():
     any_alarm = {"none": 0, "holm": 0}
     for _ in range(300):
         old, new = (pd.DataFrame(rng.normal(size=(60, 10))) for _ in range(2))
-        for correction in any_alarm:
-            table = detect_shift(old, new, correction=correction, min_effect=0)
-            any_alarm[correction] += table["shifted"].any()
+        table = detect_shift(old, new, min_effect=0)
+        any_alarm["none"] += (table["p"] < 0.05).any()
+        any_alarm["holm"] += table["shifted"].any()
     assert any_alarm["none"] > 300 * 0.25  # of ten tests at 5 % each, 40 % if they were exact
     assert any_alarm["holm"] < 300 * 0.05 + 3 * np.sqrt(300 * 0.05 * 0.95)
 
@@ -604,6 +609,9 @@ def test_shift_over_time_refuses():
         shift_over_time(frame, frame, HOURS[:3], "1D")
     with pytest.raises(ValueError, match="time holds 1 missing"):
         shift_over_time(frame, frame, HOURS[1:].insert(0, pd.NaT), "1D")
+    for time in (["soon"] * len(HOURS), range(len(HOURS))):
+        with pytest.raises(ValueError, match="time must hold times"):
+            shift_over_time(frame, frame, time, "1D")
     for width in ("soon", "0D", "-1D"):
         with pytest.raises(ValueError, match="width must be a length of time"):
             shift_over_time(frame, frame, HOURS, width)
@@ -617,8 +625,6 @@ def test_plot_shift_over_time_draws_each_feature_once():
     ax = plot_shift_over_time(table)
     assert [label.get_text() for label in ax.get_yticklabels()][-1] == "day"
     assert "gap (missing)" in [label.get_text() for label in ax.get_yticklabels()]
-    with pytest.raises(ValueError, match="value must be one of"):
-        plot_shift_over_time(table, "p")
     with pytest.raises(ValueError, match="no column 'window'"):
         plot_shift_over_time(table.drop(columns="window"))
     with pytest.raises(TypeError, match="table must be"):
@@ -697,6 +703,15 @@ def test_profiles_refuse():
     for spec in ({}, None, {"kind": "number"}, {"kind": "text", "values": []}):
         with pytest.raises(ValueError, match="spec must be an entry of a schema"):
             FeatureProfile(spec)
+    for change, message in (
+        ({"low": 130.0}, "high must be"),
+        ({"low": None}, "low must be"),
+        ({"edges": [2, 1]}, "edges must rise"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            FeatureProfile(AGE | change)
+    with pytest.raises(ValueError, match="values must differ"):
+        FeatureProfile({"kind": "category", "values": ["a", "a"]})
     other = FeatureProfile(AGE | {"high": 99.0})
     with pytest.raises(ValueError, match="same schema entry"):
         FeatureProfile(AGE).merge(other)
@@ -752,7 +767,6 @@ def test_alerts_need_k_of_n_and_hysteresis_makes_one_of_a_flicker():
     assert alert_episodes([0, 0.9, 0, 0.9, 0.15, 0.05, 0.15, 0, 0, 0.1], **rule) == [(3, None)]
     assert alert_episodes([0.3, 0.3, 0, 0, 0, 0.3, 0.3], **rule) == [(1, 4), (6, None)]
     assert alert_episodes([0.2, 0.2], **rule) == [(1, None)]
-    assert alert_episodes([1, 1, 1], **rule, rows=[5, 5, 500], min_rows=10) == []
     assert alert_episodes([1, np.nan, 1], **rule) == [(2, None)]
     assert alert_episodes([], **rule) == []
 
@@ -772,8 +786,11 @@ def test_alert_episodes_refuses():
         alert_episodes([1], 1, 1, k=4)
     with pytest.raises(ValueError, match="leave must be at most enter"):
         alert_episodes([1], 0.1, 0.2)
-    with pytest.raises(ValueError, match="rows must have 1 entries"):
-        alert_episodes([1], 1, 1, rows=[1, 2])
+    with pytest.raises(ValueError, match="values must have one dimension, got 2"):
+        alert_episodes([[1, 1]], 1, 1)
+    for bad in (np.nan, np.inf, "high"):
+        with pytest.raises(ValueError, match="enter must be"):
+            alert_episodes([1], bad, 0)
 
 
 @pytest.fixture(scope="module")
@@ -836,7 +853,7 @@ def test_an_alert_ends_when_the_fault_does(good):
     assert alerts[["raised", "ended"]].astype(str).values.tolist() == [["2013-01-06", "2013-01-11"]]
 
 
-def test_order_and_batches_make_no_difference_and_monitors_merge(good):
+def test_order_and_batches_make_no_difference_and_windows_merge(good):
     frame, time = good
     once = state(monitored(good).update(frame, time))
     mixed = np.random.default_rng(0).permutation(len(frame))
@@ -844,15 +861,16 @@ def test_order_and_batches_make_no_difference_and_monitors_merge(good):
     left, right = monitored(good), monitored(good)
     for i, part in enumerate(parts):
         (left if i % 2 else right).update(frame.iloc[part], time[part])
-    merged = state(left.merge(right))
+    for start, profiles in right.windows.items():
+        for name, profile in profiles.items():
+            left.windows[start][name] = left.windows[start][name].merge(profile)
+    merged = state(left)
     assert merged.keys() == once.keys()
     for key, profile in once.items():
         for name, value in profile.items():
             assert merged[key][name] == (
                 pytest.approx(value, rel=1e-9) if name in ("mean", "m2") else value
             )
-    with pytest.raises(ValueError, match="same schema and window"):
-        left.merge(monitored(good, window="2D"))
 
 
 def test_tiny_and_missing_windows_raise_nothing_by_psi(good):
@@ -880,13 +898,21 @@ def test_monitor_refuses(good):
         monitor.update(frame.iloc[:0], time[:0])
     for options, name in (
         ({"window": "x"}, "window"),
-        ({"leave": 0}, "leave"),
+        ({"min_rows": 0}, "min_rows"),
         ({"share": 2}, "share"),
         ({"k": 9}, "k must be at most n"),
         ({"enter": {"age": 0.1}}, r"enter\['plan'\]"),
     ):
         with pytest.raises(ValueError, match=name):
             monitored(good, **options)
+    for schema in ({}, ["age"], None):
+        with pytest.raises(ValueError, match="schema must be a dict"):
+            Monitor(schema, frame)
+    with pytest.raises(ValueError, match="2 columns 'age'"):
+        monitor.update(pd.concat([frame, frame], axis=1), time)
+    monitor.update(frame, time)
+    with pytest.raises(ValueError, match="time must have a time zone in all batches"):
+        monitor.update(frame, time.tz_localize("UTC"))
     with pytest.raises(ValueError, match="no column 'age'"):
         Monitor(infer_schema(frame), frame[["plan"]])
 
@@ -1043,6 +1069,11 @@ def _no_rule_for_zeros(p, q):
         return ((q - p) * np.log(q / p)).sum()
 
 
+def _right_psi(p, q):
+    p, q = _counts(p, q)
+    return ((q - p) * np.log(q / p)).sum()
+
+
 def _negative(p, q):
     p, q = _counts(p, q)
     return ((p - q) * np.log(q / p)).sum()
@@ -1148,6 +1179,7 @@ WRONG_ANSWERS = {
         (_only_the_reference, "symmetric"),
         (lambda p, q: 0.0405465, "half a row"),
         (lambda p, q: (q - p) * np.log(q / p), "one number"),
+        (lambda p, q: _right_psi(p[:3], q[:3]), "however many"),
     ],
     "first_alert": [
         (_one_is_enough, "One window is not enough"),
@@ -1157,11 +1189,15 @@ WRONG_ANSWERS = {
         (_none_for_never, "None"),
         (_strictly, "two of the last three"),
         (lambda values, enter, k, n: 6, "need not follow"),
+        (lambda values, enter, k, n: _right_alert(values, enter, min(2, n), n), "k and n are"),
+        (lambda values, enter, k, n: _right_alert(values, enter, k, 3), "k and n are"),
+        (lambda values, enter, k, n: [_right_alert(values, enter, k, n)], "one number"),
     ],
     "merge_moments": [
         (_mean_of_means, "equal size"),
         (_forgets_the_distance, "distance is missing"),
         (_sums_of_squares, "digits are lost"),
         (_divides_by_nothing, "ZeroDivisionError"),
+        (lambda a, b: (6, *_divides_by_nothing(a, b)[1:]), "there are 12"),
     ],
 }

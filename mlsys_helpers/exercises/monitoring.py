@@ -45,6 +45,13 @@ def psi_of_counts(attempt):
         np.isclose(attempt(np.array([50, 50]), np.array([70, 30])), 0.1694596, atol=1e-5),
         "From half and half to 0.7 and 0.3 PSI is 0.16946.",
     )
+    expect(
+        np.isclose(
+            attempt(np.array([1, 2, 3, 4]), np.array([40, 30, 20, 10])), 0.9128696, atol=1e-5
+        ),
+        "Sum over all bins, however many there are: with shares 0.1, 0.2, 0.3, 0.4 that become "
+        "0.4, 0.3, 0.2, 0.1 PSI is 0.91287.",
+    )
 
 
 @exercise(
@@ -52,7 +59,8 @@ def psi_of_counts(attempt):
     "count those of them that are >= enter, and return i as soon as there are k.",
 )
 def first_alert(attempt):
-    calm = attempt([0, 1, 0, 0, 0, 1, 1, 0], 1, 2, 3)
+    calm = attempt(np.array([0, 1, 0, 0, 0, 1, 1, 0]), 1, 2, 3)
+    expect(np.ndim(calm) == 0, "Return one number: the index of the window.")
     expect(
         calm != 1, "One window is not enough: at window 1 only one of the last 3 values is high."
     )
@@ -61,14 +69,20 @@ def first_alert(attempt):
     )
     expect(calm != 7, "The last n windows include the current one.")
     expect(calm == 6, "At window 6 two of the last three values (windows 4 to 6) are high.")
-    split = attempt([0, 1, 0, 1], 1, 2, 3)
+    split = attempt(np.array([0, 1, 0, 1]), 1, 2, 3)
     expect(split == 3, "The k windows need not follow each other: high, low, high is 2 of 3.")
     expect(
-        attempt([0.2, 0.2], 0.2, 2, 3) == 1,
+        attempt(np.array([0.2, 0.2]), 0.2, 2, 3) == 1,
         "A value equal to `enter` counts, and at the start fewer than n windows may do.",
     )
-    expect(attempt([0, 1, 0, 0, 1], 1, 2, 3) == -1, "Where it never happens return -1.")
-    expect(attempt([3, 0, 0], 2, 1, 1) == 0, "With k = n = 1 the first high value is enough.")
+    expect(attempt(np.array([0, 1, 0, 0, 1]), 1, 2, 3) == -1, "Where it never happens return -1.")
+    expect(
+        attempt(np.array([3, 0, 0]), 2, 1, 1) == 0, "With k = n = 1 the first high value is enough."
+    )
+    expect(
+        attempt(np.array([1, 1, 0, 0, 1, 0, 1]), 1, 3, 5) == 4,
+        "k and n are arguments: with k = 3 and n = 5 window 4 is the first with three of five.",
+    )
 
 
 @exercise(
@@ -101,6 +115,8 @@ def merge_moments(attempt):
     )
     far = attempt(moments(x + 1e9), moments(x + 1e9 + 3))
     both = np.concatenate([x, x + 3])
+    expect(far[0] == 12, "The counts add up: of two parts of six values there are 12.")
+    expect(np.isclose(far[1] - 1e9, 11.5), "The mean of two equal parts lies between their means.")
     expect(
         np.isclose(far[2], moments(both)[2], rtol=1e-6),
         "Far from 0 the digits are lost: do not go through sums of squares.",
