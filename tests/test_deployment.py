@@ -51,6 +51,7 @@ from mlsys_helpers.deployment import (
     start_prediction_service,
     stream_features,
 )
+from mlsys_helpers.exercises._engine import CORRECT, judge
 
 FEATURES = [name for group in FLIGHT_FEATURES.values() for name in group]
 
@@ -1217,6 +1218,28 @@ def _ends(due, service):
 
 def _clock_from_zero(due, service):
     return np.maximum(np.cumsum(service), due + service) - due
+
+
+def test_right_answers_of_other_types_pass():
+    for name, attempt in {
+        "orders_known": lambda o, r, now, w: np.array(
+            ((o > now - w) & (r <= now) & (o <= now)).sum()
+        ),
+        "problems": lambda row, contract: tuple(_asks_all(row, contract)),
+        "batches": lambda a, n, wait: tuple(map(np.array, _right_batches(a, n, wait))),
+        "latencies": lambda due, service: pd.Series(_ends(due, service) - due),
+    }.items():
+        assert judge(f"deployment.{name}", attempt).status == CORRECT, name
+
+
+def _right_batches(arrivals, max_batch, max_wait):
+    result = []
+    for at in arrivals:
+        if result and len(result[-1]) < max_batch and at <= result[-1][0] + max_wait:
+            result[-1].append(at)
+        else:
+            result.append([at])
+    return result
 
 
 WRONG_ANSWERS = {

@@ -79,10 +79,11 @@ def problems(attempt):
 
 def _names(result):
     expect(
-        isinstance(result, list) and all(isinstance(name, str) for name in result),
+        isinstance(result, (list, tuple, np.ndarray))
+        and all(isinstance(name, str) for name in result),
         "Return a list of names.",
     )
-    return result
+    return list(result)
 
 
 @exercise(
@@ -116,7 +117,8 @@ def batches(attempt):
 
 def _lists(result):
     expect(
-        isinstance(result, list) and all(isinstance(batch, (list, tuple)) for batch in result),
+        isinstance(result, (list, tuple))
+        and all(isinstance(batch, (list, tuple, np.ndarray)) for batch in result),
         "Return a list of lists of arrival times.",
     )
     return [list(batch) for batch in result]
