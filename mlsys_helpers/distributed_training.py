@@ -77,7 +77,8 @@ def write_repeated(frame, path, rows, progress=True):
     Raises
     ------
     ValueError
-        If the table is empty, holds text, or rows is out of range.
+        If the table is empty, holds text, missing values, numbers beyond float32 or a column
+        twice, or rows is out of range.
 
     References
     ----------
@@ -97,10 +98,11 @@ def write_repeated(frame, path, rows, progress=True):
     import pyarrow.parquet as pq
 
     rows = _checks.whole_number(rows, "rows")
-    if not isinstance(frame, pd.DataFrame) or frame.empty:
-        raise ValueError("frame must be a DataFrame that is not empty")
+    if not isinstance(frame, pd.DataFrame) or frame.empty or not frame.columns.is_unique:
+        raise ValueError("frame must be a DataFrame that is not empty, with each column once")
+    largest = float(np.finfo("float32").max)
     for name in frame:
-        _checks.numbers(frame[name], f"column {name!r}")
+        _checks.numbers(frame[name], f"column {name!r}", low=-largest, high=largest)
     table = pa.Table.from_pandas(frame.astype("float32"), preserve_index=False)
     repetitions = -(-rows // len(frame))
     with pq.ParquetWriter(path, table.schema) as writer:
@@ -186,11 +188,7 @@ class RunningMoments:
 
     def update(self, rows):
         """Take in a batch of rows, of shape (n, d); returns self."""
-        rows = np.array(rows, dtype=float)
-        if rows.ndim != 2 or rows.size == 0 or not np.isfinite(rows).all():
-            raise ValueError(
-                f"rows must be a table of finite numbers that is not empty, got shape {rows.shape}"
-            )
+        rows = _table(rows, "rows")
         batch = RunningMoments()
         batch.count, batch.mean = len(rows), rows.mean(axis=0)
         rows -= batch.mean
@@ -232,9 +230,26 @@ class RunningMoments:
         _checks.one_of(method, "method", ("pca", "zca"))
         variances, axes = np.linalg.eigh(self.covariance)
         if variances[0] <= 1e-12 * variances[-1]:
-            raise ValueError("a column is constant, or follows from others: there is no whitening")
+            raise ValueError(
+                "there is no whitening: a column is constant, or follows from others, or the "
+                "columns' scales lie a million apart (then divide by them first)"
+            )
         scaled = axes / np.sqrt(variances)
         return scaled[:, ::-1] if method == "pca" else scaled @ axes.T
+
+
+def _table(values, name):
+    """A copy as floats of two dimensions, finite and not empty."""
+    try:
+        array = np.array(values, dtype=float)
+    except (TypeError, ValueError):
+        array = np.empty(0)
+    if array.ndim != 2 or array.size == 0 or not np.isfinite(array).all():
+        raise ValueError(
+            f"{name} must be a table of finite numbers that is not empty, "
+            f"got {type(values).__name__} of shape {np.shape(array)}"
+        )
+    return array
 
 
 def shuffle_buffer(stream, size, random_state=None):
@@ -260,7 +275,7 @@ def shuffle_buffer(stream, size, random_state=None):
     Raises
     ------
     ValueError
-        If size or random_state is out of range.
+        If size or random_state is out of range, or the batches differ in columns or dtype.
 
     References
     ----------
@@ -284,6 +299,10 @@ def _mix(stream, size, rng):
         batch = np.asarray(batch)
         if buffer is None:
             buffer = np.empty((size, *batch.shape[1:]), batch.dtype)
+        if batch.ndim == 0 or (batch.shape[1:], batch.dtype) != (buffer.shape[1:], buffer.dtype):
+            raise ValueError(
+                "stream must hold arrays of rows, of the same columns and dtype in all"
+            )
         free = min(size - held, len(batch))
         buffer[held : held + free] = batch[:free]
         held += free
@@ -315,8 +334,8 @@ def summarise_parquet(path, how="batches", *, workers=1, limit_mb=None, whiten=N
     workers : int, default 1
         Processes; each reads its own row groups, and what they found is merged.
     limit_mb : int, optional
-        Megabytes (2**20 bytes) of data that a process may ask for: RLIMIT_DATA, which Linux
-        keeps to. Beyond it, memory is refused.
+        Megabytes (2**20 bytes) that a process may ask for beyond what Python and the libraries
+        have taken: RLIMIT_DATA, which Linux keeps to. Beyond it, memory is refused.
     whiten : pair of array-likes of shapes (d,) and (d, d), optional
         Mean m and matrix W: the moments are those of ``(rows - m) @ W``.
     buffer : int, default 0
@@ -331,7 +350,7 @@ def summarise_parquet(path, how="batches", *, workers=1, limit_mb=None, whiten=N
     Raises
     ------
     ValueError
-        If an argument is out of range, or whiten or buffer is combined with "pandas".
+        If an argument is out of range, or workers, whiten or buffer is combined with "pandas".
     RuntimeError
         If a process fails, for lack of memory or otherwise; the message holds its last words.
 
@@ -359,7 +378,9 @@ def summarise_parquet(path, how="batches", *, workers=1, limit_mb=None, whiten=N
     if how == "pandas" and (workers > 1 or buffer or whiten is not None):
         raise ValueError("workers, whiten and buffer are for how='batches'")
     if whiten is not None:
-        whiten = [np.asarray(part, dtype=float).tolist() for part in whiten]
+        mean, matrix = whiten
+        whiten = [_table([mean], "the mean of whiten")[0], _table(matrix, "the matrix of whiten")]
+        whiten = [part.tolist() for part in whiten]
     path = str(Path(path).resolve(strict=True))
     readers = [
         _servers.start_function(
@@ -383,10 +404,14 @@ def summarise_parquet(path, how="batches", *, workers=1, limit_mb=None, whiten=N
 def _run_reader(path, how, part, parts, limit_mb, whiten, buffer):
     import resource
 
-    import pyarrow.parquet  # noqa: F401  loaded before the limit, as the libraries are not data
+    import pyarrow.parquet
 
+    pyarrow.set_cpu_count(1)  # the stacks of its threads are data, too
     if limit_mb is not None:
-        resource.setrlimit(resource.RLIMIT_DATA, (limit_mb * 2**20,) * 2)
+        memory = Path("/proc/self/statm")
+        pages = int(memory.read_text().split()[5]) if memory.exists() else 0  # the libraries' data
+        limit = limit_mb * 2**20 + pages * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     if how == "pandas":
         batches = [pd.read_parquet(path).to_numpy()]
     else:
@@ -430,7 +455,7 @@ def saved_activation_bytes(module, x, segments=None):
     Raises
     ------
     TypeError
-        If module is not a torch.nn.Sequential.
+        If module is not a torch.nn.Sequential, or x not a tensor of floats.
     ValueError
         If segments is not between 1 and the number of layers.
 
@@ -453,10 +478,11 @@ def saved_activation_bytes(module, x, segments=None):
 
     if not isinstance(module, torch.nn.Sequential):
         raise TypeError(f"module must be a torch.nn.Sequential, got {type(module).__name__}")
+    _float_tensor(x, "x")
     if segments is not None and _checks.whole_number(segments, "segments") > len(module):
         raise ValueError(f"segments must be at most {len(module)}, the layers, got {segments}")
     module, x = copy.deepcopy(module), x.detach().clone().requires_grad_()
-    meter = _Meter({_place(parameter) for parameter in module.parameters()})
+    meter = _Meter({_storage(parameter)[0] for parameter in module.parameters()})
     with torch.autograd.graph.saved_tensors_hooks(meter.save, lambda saved: saved.tensor):
         if segments is None:
             output = module(x)
@@ -466,8 +492,9 @@ def saved_activation_bytes(module, x, segments=None):
     return meter.peak
 
 
-def _place(tensor):
-    return tensor.untyped_storage().data_ptr()
+def _storage(tensor):
+    """Where a tensor's numbers lie, and how many bytes they take."""
+    return tensor.untyped_storage().data_ptr(), tensor.untyped_storage().nbytes()
 
 
 class _Meter:
@@ -477,7 +504,7 @@ class _Meter:
         self.skipped, self.users, self.now, self.peak = skipped, Counter(), 0, 0
 
     def save(self, tensor):
-        place, size = _place(tensor), tensor.untyped_storage().nbytes()
+        place, size = _storage(tensor)
         saved = _Saved(tensor)
         if place not in self.skipped:
             self.now += size * (not self.users[place])
@@ -501,6 +528,9 @@ class _Saved:
 # --- A group of workers ------------------------------------------------------------------------
 
 
+_STARTING = 60  # seconds in which a group must be up: a busy machine needs ten to import torch
+
+
 def _run_group(task, size, inputs, *, total, progress=True, started=None, timeout=60):
     """Run ``task(rank, size, report, **inputs)`` in so many processes; what each returned.
 
@@ -508,21 +538,20 @@ def _run_group(task, size, inputs, *, total, progress=True, started=None, timeou
     """
     import torch
 
+    _checks.number(timeout, "timeout", low=0, open_low=True)
     name = f"the group of {size} workers"
     with _servers.Process(None, name=name) as store, tqdm(total=total, disable=not progress) as bar:
         torch.save(inputs, store.folder / "inputs")
         place = (task.__module__, task.__qualname__, size, str(store.folder), timeout)
         with _servers.start_function(_run_launcher, *place, name=name) as launcher:
-            waiting = [started] if started else []
 
             def is_over():
-                if launcher.announced:
-                    pids, done = launcher.announced
-                    bar.update(done - bar.n)
-                    while waiting:
-                        waiting.pop()(pids)
+                bar.update(launcher.announced[1] - bar.n if launcher.announced else 0)
                 return launcher.returncode is not None
 
+            launcher.wait_until(lambda: launcher.announced or is_over(), "up", _STARTING)
+            if started and launcher.announced:
+                started(launcher.announced[0])
             launcher.wait_until(is_over, "done", timeout)
             launcher.result()
         bar.update(total - bar.n)
@@ -535,8 +564,9 @@ def _run_launcher(module, task, size, folder, timeout):
     import torch.multiprocessing as multiprocessing
 
     logging.getLogger("torch.multiprocessing.spawn").setLevel(logging.ERROR)  # the cause will do
+    importlib.import_module(module)  # before the workers are forked: once for all
     if task == "_run_stage":
-        import torch.distributed.pipelining  # noqa: F401  two seconds, spent once for all stages
+        import torch.distributed.pipelining  # noqa: F401  two seconds
 
     group = multiprocessing.start_processes(
         _run_worker,
@@ -567,7 +597,7 @@ def _run_worker(rank, module, task, size, folder, timeout):
         init_method=f"file://{folder}/rendezvous",
         rank=rank,
         world_size=size,
-        timeout=timedelta(seconds=timeout),
+        timeout=timedelta(seconds=timeout + _STARTING),  # the one who watches loses patience first
     )
     inputs = torch.load(Path(folder, "inputs"), weights_only=False)
     task = getattr(importlib.import_module(module), task)
@@ -652,9 +682,16 @@ def train_serial(model, X, y, *, steps=100, batch_size=64, learning_rate=0.1, ra
     >>> run.parameters.shape, bool(run.updates["loss"].iloc[-1] < 0.1)
     (torch.Size([51, 2]), True)
     """
+    import torch
+
     batches = _batches(model, X, y, 1, steps, batch_size, learning_rate, random_state)
     inputs = (copy.deepcopy(model), X, y, batches, learning_rate, [0])
-    return _as_run(_run_synchronous(0, 1, lambda done: None, *inputs))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as the workers do: more of them may add up in another order
+    try:
+        return _as_run(_run_synchronous(0, 1, lambda done: None, *inputs))
+    finally:
+        torch.set_num_threads(threads)
 
 
 def train_synchronous(
@@ -692,7 +729,7 @@ def train_synchronous(
     started : function of a list of process ids, optional
         Called once, when all workers run.
     timeout : float, default 60
-        Seconds for all of it, and for any message between workers.
+        Seconds in which they must be done, once all run.
 
     Returns
     -------
@@ -896,9 +933,13 @@ def _batches(model, X, y, workers, steps, batch_size, learning_rate, random_stat
 
     if not isinstance(model, torch.nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
+    dtypes = {parameter.dtype for parameter in model.parameters()}
+    if not dtypes:
+        raise ValueError("model must have parameters to train, got none")
     for name, tensor, dimensions in (("X", X, 2), ("y", y, 1)):
-        if not torch.is_tensor(tensor) or not tensor.is_floating_point():
-            raise TypeError(f"{name} must be a tensor of floats, got {type(tensor).__name__}")
+        _float_tensor(tensor, name)
+        if {tensor.dtype} != dtypes:
+            raise TypeError(f"{name} must be of the model's dtype, got {tensor.dtype}")
         if tensor.ndim != dimensions or not len(tensor) or not tensor.isfinite().all():
             raise ValueError(
                 f"{name} must hold finite numbers in {dimensions} dimensions, and some rows, "
@@ -913,10 +954,22 @@ def _batches(model, X, y, workers, steps, batch_size, learning_rate, random_stat
             f"batch_size must be at most the rows of each worker, {len(X) // workers}, "
             f"got {batch_size}"
         )
+    with torch.no_grad():
+        shape = tuple(copy.deepcopy(model).eval()(X[:together]).shape)
+    if shape != (together, 1):
+        raise ValueError(f"model must give one logit a row, shape {(together, 1)}, got {shape}")
     rng = _checks.generator(random_state)
     passes = -(-steps // (len(X) // together))
     orders = [rng.permutation(len(X))[: len(X) // together * together] for _ in range(passes)]
     return torch.from_numpy(np.concatenate(orders).reshape(-1, together)[:steps])
+
+
+def _float_tensor(x, name):
+    import torch
+
+    if not torch.is_tensor(x) or not x.is_floating_point():
+        kind = x.dtype if torch.is_tensor(x) else type(x).__name__
+        raise TypeError(f"{name} must be a tensor of floats, got {kind}")
 
 
 def _pace(seconds, workers):
@@ -1059,7 +1112,7 @@ def run_torchrun(script, *args, workers=2, timeout=60):
     script = Path(script).resolve(strict=True)
     command = ["env", f"GLOO_SOCKET_IFNAME={_loopback()}", sys.executable]
     command += ["-m", "torch.distributed.run", f"--nproc-per-node={workers}"]
-    command += [f"--master-addr={_servers.HOST}", f"--master-port={_servers.free_port()}"]
+    command += ["--standalone", f"--local-addr={_servers.HOST}"]  # torchrun finds a free port
     command += [str(script), *map(str, args)]
     with _servers.Process(command, name="torchrun") as process:
         process.wait_until(lambda: process.returncode is not None, "done", timeout)
@@ -1072,8 +1125,8 @@ def run_torchrun(script, *args, workers=2, timeout=60):
 # --- Model parallelism -------------------------------------------------------------------------
 
 
-def pipeline_schedule(stages, micro_batches, kind="gpipe", backward_time=1.0):
-    """When each stage of a pipeline works on which micro-batch, if nothing but the work takes time.
+def pipeline_schedule(stages, micro_batches, kind="gpipe"):
+    """When each stage of a pipeline works on which micro-batch, every pass taking time 1.
 
     Parameters
     ----------
@@ -1081,8 +1134,6 @@ def pipeline_schedule(stages, micro_batches, kind="gpipe", backward_time=1.0):
     kind : {"gpipe", "1f1b"}
         "gpipe": all forward passes, then all backward passes. "1f1b": once the pipeline is full,
         one forward and one backward pass in turn, so that fewer activations wait.
-    backward_time : float above 0, default 1
-        Time of a backward pass of one stage on one micro-batch; that of a forward pass is 1.
 
     Returns
     -------
@@ -1111,7 +1162,6 @@ def pipeline_schedule(stages, micro_batches, kind="gpipe", backward_time=1.0):
     stages = _checks.whole_number(stages, "stages")
     micro_batches = _checks.whole_number(micro_batches, "micro_batches")
     _checks.one_of(kind, "kind", ("gpipe", "1f1b"))
-    _checks.number(backward_time, "backward_time", low=0, open_low=True)
     waiting = {stage: _order(stage, stages, micro_batches, kind) for stage in range(stages)}
     free, ended, rows = [0.0] * stages, {}, []
     while any(waiting.values()):
@@ -1122,9 +1172,8 @@ def pipeline_schedule(stages, micro_batches, kind="gpipe", backward_time=1.0):
                 if 0 <= before < stages and (before, phase, batch) not in ended:
                     break
                 start = max(free[stage], ended.get((before, phase, batch), 0.0))
-                end = start + (1.0 if phase == "forward" else backward_time)
-                free[stage] = ended[stage, phase, batch] = end
-                rows.append((stage, batch, phase, start, end))
+                free[stage] = ended[stage, phase, batch] = start + 1.0
+                rows.append((stage, batch, phase, start, start + 1.0))
                 left.pop(0)
     return _as_schedule(rows)
 
@@ -1161,7 +1210,7 @@ def bubble_fraction(schedule):
     Raises
     ------
     ValueError
-        If the table is empty or lacks a column.
+        If the table is empty or lacks a column, or an end is not after its start.
 
     References
     ----------
@@ -1196,7 +1245,7 @@ def plot_schedule(schedule, ax=None, unit="time of a forward pass"):
     Raises
     ------
     ValueError
-        If the table is empty or lacks a column.
+        If the table is empty or lacks a column, or an end is not after its start.
 
     References
     ----------
@@ -1231,6 +1280,10 @@ def _schedule_table(schedule):
     missing = [name for name in columns if name not in getattr(schedule, "columns", ())]
     if missing or schedule.empty:
         raise ValueError(f"schedule must be a table of at least one row with {', '.join(columns)}")
+    if not schedule["phase"].isin(["forward", "backward"]).all():
+        raise ValueError("phase of schedule must be 'forward' or 'backward'")
+    if not (schedule["end"] > schedule["start"]).all():
+        raise ValueError("end of schedule must be after start in every row")
     return schedule
 
 
@@ -1298,13 +1351,16 @@ def run_pipeline(model, X, y, plans=(("gpipe", 8),), *, stages=4, seconds=0.02, 
     if not isinstance(model, torch.nn.Sequential) or len(model) < stages:
         raise ValueError(f"model must be a torch.nn.Sequential of at least {stages} layers")
     _checks.number(seconds, "seconds", low=0)
+    plans = list(plans)
+    if not plans or any(not isinstance(plan, (tuple, list)) or len(plan) != 2 for plan in plans):
+        raise ValueError(f"plans must hold pairs of a kind and a number, got {plans!r}")
     for kind, micro_batches in plans:
         _checks.one_of(kind, "the kind of a plan", ("gpipe", "1f1b"))
         if len(X) % _checks.whole_number(micro_batches, "the micro-batches of a plan"):
             raise ValueError(f"the micro-batches of a plan must divide {len(X)}, the rows of X")
         if kind == "1f1b" and micro_batches < stages:
             raise ValueError(f"'1f1b' needs at least as many micro-batches as stages, {stages}")
-    inputs = {"model": model, "X": X, "y": y, "plans": list(plans), "seconds": seconds}
+    inputs = {"model": model, "X": X, "y": y, "plans": plans, "seconds": seconds}
     parts = _run_group(_run_stage, stages, inputs, total=len(plans), **watch)
     runs = []
     for of_stages in zip(*parts, strict=True):
