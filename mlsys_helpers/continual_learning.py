@@ -10,7 +10,7 @@ label is there (missing: never); 1 is the positive class.
 
 import time
 from copy import deepcopy
-from itertools import pairwise
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -40,6 +40,7 @@ __all__ = [
     "Champion",
     "RunningScaler",
     "ScaledClassifier",
+    "TriggeredLearner",
     "retraining_trigger",
     "data_freshness_gain",
 ]
@@ -48,31 +49,24 @@ __all__ = [
 # --- Micro-batches and memory ----------------------------------------------------------------
 
 
-def micro_batches(stream, size=None, *, every=None, time=None):
+def micro_batches(stream, size):
     """The items of a stream, in order, in lists small enough to wait for.
-
-    A batch is handed out when it is full, or when an item comes that is `every` or more after
-    the batch's first; whichever is first. The last batch may be smaller.
 
     Parameters
     ----------
     stream : iterable
-    size : int, optional
-        Most items in a batch.
-    every : Timedelta, str such as "1D", or number above 0, optional
-        The span of time that a batch may cover. A number where `time` gives numbers.
-    time : callable, optional
-        ``time(item)`` is the item's timestamp or number; needed by `every`.
+        It may be endless: a batch is handed out as soon as it is full.
+    size : int
+        Items in a batch; the last one may be smaller.
 
-    Yields
-    ------
-    list of at least one item
+    Returns
+    -------
+    iterator over lists of at least one item
 
     Raises
     ------
-    ValueError
-        If neither size nor every is given, one is out of range, `every` and `time` do not come
-        together, or time runs backwards on the way.
+    ValueError, TypeError
+        If size is out of range, or stream is not iterable.
 
     References
     ----------
@@ -83,39 +77,12 @@ def micro_batches(stream, size=None, *, every=None, time=None):
     >>> from mlsys_helpers.continual_learning import micro_batches
     >>> list(micro_batches("abcde", size=2))
     [['a', 'b'], ['c', 'd'], ['e']]
-    >>> list(micro_batches([0, 1, 9, 10, 11, 30], every=10, time=float))
-    [[0, 1, 9], [10, 11], [30]]
     """
-    if size is None and every is None:
-        raise ValueError("size or every must be given")
-    if (every is None) != (time is None):
-        raise ValueError("every and time must come together")
-    if size is not None:
-        _checks.whole_number(size, "size")
-    if every is not None:
-        every = pd.Timedelta(every) if isinstance(every, str) else every
-        if not every > every * 0:
-            raise ValueError(f"every must be above 0, got {every}")
-    return _batches(stream, size, every, time)
-
-
-def _batches(stream, size, every, time):
-    batch, first, last = [], None, None
-    for item in stream:
-        if time is not None:
-            now = time(item)
-            if last is not None and not now >= last:
-                raise ValueError(f"time must not run backwards, got {now} after {last}")
-            if batch and now - first >= every:
-                yield batch
-                batch = []
-            first, last = now if not batch else first, now
-        batch.append(item)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+    _checks.whole_number(size, "size")
+    if not hasattr(stream, "__iter__"):
+        raise TypeError(f"stream must be iterable, got {stream!r}")
+    items = iter(stream)
+    return iter(lambda: list(islice(items, size)), [])
 
 
 class ReplayBuffer:
@@ -221,8 +188,6 @@ class ContinualLearner:
         the same model on the new batch alone, "never" stays with the first model.
     window : int, optional
         How many batches a stateless learner keeps; by default all.
-    passes : int, default 1
-        How often `partial_fit` goes over the rows of an update.
     classes : sequence, default (0, 1)
         All labels that may ever come.
 
@@ -230,17 +195,16 @@ class ContinualLearner:
     ----------
     model_ : the model in service, None before the first
     history_ : list of dict, one an update
-        ``until``, ``status``, ``rows`` trained on (counted once, however many passes), ``kept``
-        (rows that stay stored for training) and ``seconds``. The status is "learned", or why the
-        model stayed as it was: "no labels" (none in the batch), "one class" (a new model would
-        be trained on one class only), "not finite" (the new model answers with NaN), "as it is"
-        (mode "never").
+        ``until``, ``status``, ``rows`` trained on, ``kept`` (rows that stay stored for training)
+        and ``seconds``. The status is "learned", or why the model stayed as it was: "no labels"
+        (none in the batch), "one class" (a new model would be trained on one class only), "not
+        finite" (the new model answers the batch with NaN), "as it is" (mode "never").
 
     Raises
     ------
     ValueError, TypeError
-        If a parameter is out of range or of no use to the mode, "stateful" or passes are asked
-        of a model without `partial_fit`; in `update`, if time runs backwards, columns are
+        If a parameter is out of range or of no use to the mode, "stateful" is asked of
+        a model without `partial_fit`; in `update`, if time runs backwards, columns are
         missing, new or of another kind (another order is put right), or a label is not among the
         classes. A refused batch leaves the learner as it was.
 
@@ -269,7 +233,7 @@ class ContinualLearner:
     [26398, 23611, 27902]
     """
 
-    def __init__(self, estimator, mode="stateless", *, window=None, passes=1, classes=(0, 1)):
+    def __init__(self, estimator, mode="stateless", *, window=None, classes=(0, 1)):
         self.mode = _checks.one_of(mode, "mode", ("stateless", "stateful", "never"))
         if not hasattr(estimator, "fit") or isinstance(estimator, type):
             raise TypeError(f"estimator must be a scikit-learn classifier, got {estimator!r}")
@@ -278,9 +242,7 @@ class ContinualLearner:
             raise TypeError(f"estimator must have partial_fit to be stateful, got {estimator!r}")
         if window is not None and mode != "stateless":
             raise ValueError(f"window is of no use to the mode {mode!r}: leave it out")
-        if _checks.whole_number(passes, "passes") > 1 and not self._partial:
-            raise ValueError(f"passes={passes} are of no use without partial_fit: leave them out")
-        self.estimator, self.passes = estimator, passes
+        self.estimator = estimator
         self.window = None if window is None else _checks.whole_number(window, "window")
         self.classes = _checks.classes(_checks.column(classes, "classes"), "classes")
         self.model_, self.history_ = None, []
@@ -290,9 +252,7 @@ class ContinualLearner:
         """Learn from labelled rows that have come since; `until` is the moment, ever later."""
         until = _later(until, self._until)
         X, schema = _table(X, self._schema)
-        y = np.asarray(y)
-        if y.shape != (len(X),):
-            raise ValueError(f"y must have {len(X)} entries, got shape {y.shape}")
+        y = _one_each(y, X)
         known = ~pd.isna(y)
         X, y = X[known], y[known]
         strange = y[~np.isin(y, self.classes)]
@@ -317,6 +277,7 @@ class ContinualLearner:
             return "no labels", 0
         if self.mode == "never" and self.model_ is not None:
             return "as it is", 0
+        batch = X
         if self.mode == "stateless":
             self._kept = [*self._kept, (X, y)][-(self.window or 0) :]
             X, y = _stack(self._kept)
@@ -324,9 +285,8 @@ class ContinualLearner:
         if not goes_on and len(np.unique(y)) < 2:
             return "one class", 0
         model = deepcopy(self.model_) if goes_on else clone(self.estimator)
-        for _ in range(self.passes):
-            _ = model.partial_fit(X, y, classes=self.classes) if self._partial else model.fit(X, y)
-        if not np.isfinite(model.predict_proba(X)).all():
+        _ = model.partial_fit(X, y, classes=self.classes) if self._partial else model.fit(X, y)
+        if not np.isfinite(model.predict_proba(batch)).all():
             return "not finite", 0
         self.model_ = model
         return "learned", len(y)
@@ -338,18 +298,30 @@ class ContinualLearner:
         return self.model_.predict_proba(_table(X, self._schema)[0])
 
 
+def _one_each(y, X):
+    y = np.asarray(y)
+    if y.shape != (len(X),):
+        raise ValueError(f"y must have {len(X)} entries, got shape {y.shape}")
+    return y
+
+
 def _later(until, last):
     if until is None or last is None:
+        if until is not None and pd.isna(until):
+            raise ValueError(f"until must be a moment, got {until!r}")
         return last if until is None else until
-    try:
-        backwards = not until > last
-    except TypeError:
-        raise ValueError(f"until must be comparable with the one before, {last}") from None
-    if backwards:
+    if not _is_later(until, last):
         raise ValueError(
             f"until must be later than the one before: time ran from {last} to {until}"
         )
     return until
+
+
+def _is_later(until, last):
+    try:
+        return bool(until > last)
+    except TypeError:
+        raise ValueError(f"until must be comparable with {last!r}, got {until!r}") from None
 
 
 def _table(X, schema):
@@ -360,6 +332,10 @@ def _table(X, schema):
             wanted = "d" if schema is None else len(schema)
             raise ValueError(f"X must be a table of shape (n, {wanted}), got {X.shape}")
         return X, schema or dict.fromkeys(range(X.shape[1]), True)
+    if not X.columns.is_unique:
+        raise ValueError(
+            f"X must not repeat a column: {X.columns[X.columns.duplicated()].tolist()}"
+        )
     found = {name: pd.api.types.is_numeric_dtype(X[name]) for name in X}
     if schema is None:
         return X, found
@@ -374,9 +350,9 @@ def _table(X, schema):
 
 def _stack(batches):
     """All batches in one; columns of categories get the categories of all."""
-    tables, labels = zip(*batches, strict=True)
-    if isinstance(tables[0], np.ndarray):
-        return np.concatenate(tables), np.concatenate(labels)
+    tables, labels = zip(*(batch[:2] for batch in batches), strict=True)
+    if any(isinstance(table, np.ndarray) for table in tables):
+        return np.concatenate([np.asarray(table) for table in tables]), np.concatenate(labels)
     stacked = pd.concat(tables)
     for name in tables[0].select_dtypes("category"):
         both = pd.api.types.union_categoricals([table[name] for table in tables])
@@ -440,20 +416,22 @@ def live_through(learners, X, y, asked, known, moments):
     """
     if not isinstance(learners, dict) or not learners:
         raise ValueError(f"learners must be a dict with at least one learner, got {learners!r}")
+    for name, learner in learners.items():
+        if not hasattr(learner, "update") or not hasattr(learner, "history_"):
+            raise TypeError(f"learners must have update and history_, got {name!r}: {learner!r}")
     asked, known, moments = _clock(len(X), asked, known, moments)
-    y = np.asarray(y)
-    if y.shape != (len(X),):
-        raise ValueError(f"y must have {len(X)} entries, got shape {y.shape}")
+    y = _one_each(y, X)
     answers = np.full((len(X), len(learners)), np.nan)
     lived = {name: len(learner.history_) for name, learner in learners.items()}
-    learnable = known <= moments[0]
-    for now, then in pairwise(moments):
-        served = np.flatnonzero((asked >= now) & (asked < then))
+    learned_at = moments.searchsorted(known.fillna(moments[-1]), side="left")
+    learned_at[known.isna()] = len(moments)  # never
+    served_at = moments.searchsorted(asked, side="right") - 1
+    for step, now in enumerate(moments[:-1]):
+        new, served = np.flatnonzero(learned_at == step), np.flatnonzero(served_at == step)
         for column, learner in enumerate(learners.values()):
-            learner.update(_take(X, learnable), y[learnable], now)
+            learner.update(_take(X, new), y[new], now)
             if len(served):
                 answers[served, column] = learner.predict_proba(_take(X, served))[:, -1]
-        learnable = (known > now) & (known <= then)
     updates = [
         pd.DataFrame(learner.history_[lived[name] :]).assign(learner=name)
         for name, learner in learners.items()
@@ -499,13 +477,11 @@ class Verdict(NamedTuple):
     p_value: float = np.nan
 
 
-def champion_challenger(
-    champion, challenger, X, y, *, groups=None, level=0.05, min_gain=0.0, min_rows=100
-):
+def champion_challenger(champion, challenger, X, y, *, groups=None, level=0.05, min_rows=100):
     """The gate: is the challenger better than the champion on recent labelled rows, for sure?
 
     Both answer the same rows, and their log losses are compared row by row. The challenger is
-    promoted when its mean gain is above `min_gain` in a one-sided t test at `level`. Rows of one
+    promoted when its mean gain is above 0 in a one-sided t test at `level`. Rows of one
     group (a day, say) share their luck: with `groups`, the groups are the units of the test.
 
     Parameters
@@ -518,8 +494,6 @@ def champion_challenger(
     groups : array-like of shape (n,), optional
     level : float in (0, 1), default 0.05
         The share of equally good challengers that are promoted by luck.
-    min_gain : float of at least 0, default 0
-        What a promotion must be worth, in log loss.
     min_rows : int of at least 2, default 100
         With fewer labelled rows, or fewer than two groups, nobody is promoted.
 
@@ -555,12 +529,11 @@ def champion_challenger(
     True better
     """
     _checks.number(level, "level", 0, 1, open_low=True, open_high=True)
-    _checks.number(min_gain, "min_gain", 0)
     _checks.whole_number(min_rows, "min_rows", 2)
-    X = X if isinstance(X, pd.DataFrame) else np.asarray(X)
-    y = np.asarray(y)
-    if y.shape != (len(X),):
-        raise ValueError(f"y must have {len(X)} entries, got shape {y.shape}")
+    if not hasattr(champion, "predict_proba"):
+        raise TypeError(f"champion must have predict_proba, got {champion!r}")
+    X, _ = _table(X, None)
+    y = _one_each(y, X)
     units = np.arange(len(y)) if groups is None else _checks.column(groups, "groups", len(y))
     known = ~pd.isna(y)
     X, y, units = X[known], y[known], pd.factorize(units[known])[0]
@@ -578,8 +551,7 @@ def champion_challenger(
     gain = gains.mean()
     sums = np.bincount(units, weights=gains - gain)
     error = np.sqrt(n_units / (n_units - 1) * (sums**2).sum()) / len(y)
-    excess = gain - min_gain
-    t = excess / error if error > 0 else np.sign(excess) * np.inf if excess else 0.0
+    t = gain / error if error > 0 else np.sign(gain) * np.inf if gain else 0.0
     p_value = float(stats.t.sf(t, n_units - 1))
     better = p_value < level
     return Verdict(better, "better" if better else "not surely better", len(y), gain, p_value)
@@ -633,6 +605,8 @@ class Champion:
     """
 
     def __init__(self, model):
+        if not hasattr(model, "predict_proba"):
+            raise TypeError(f"model must have predict_proba, got {model!r}")
         self.model_, self.history_ = model, []
         self._line, self._versions = [(0, model)], 0  # the champion is the last one
 
@@ -679,7 +653,8 @@ class RunningScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     Raises
     ------
     ValueError
-        If X is no table of finite numbers and NaN, or has other columns than before.
+        If X is no table of finite numbers and NaN, or has other columns than before; `merge` also
+        refuses what is no RunningScaler with a TypeError.
 
     References
     ----------
@@ -708,8 +683,8 @@ class RunningScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         X = validate_data(self, X, reset=first, dtype=np.float64, ensure_all_finite="allow-nan")
         there = ~np.isnan(X)
         count = there.sum(axis=0)
-        mean = np.where(there, X, 0).sum(axis=0) / np.maximum(count, 1)
-        squares = (np.where(there, X - mean, 0) ** 2).sum(axis=0)
+        mean = X.sum(axis=0, where=there) / np.maximum(count, 1)
+        squares = ((X - mean) ** 2).sum(axis=0, where=there)
         if first:
             self._count, self.mean_, self._squares = count, mean, squares
         else:
@@ -718,9 +693,13 @@ class RunningScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
     def merge(self, other):
         """A new scaler, fitted to the rows of both."""
+        if not isinstance(other, RunningScaler):
+            raise TypeError(f"other must be a RunningScaler, got {other!r}")
         check_is_fitted(self), check_is_fitted(other)
-        if not isinstance(other, RunningScaler) or other.n_features_in_ != self.n_features_in_:
-            raise ValueError(f"other must be a RunningScaler of {self.n_features_in_} columns")
+        if other.n_features_in_ != self.n_features_in_ or not np.array_equal(
+            getattr(other, "feature_names_in_", 0), getattr(self, "feature_names_in_", 0)
+        ):
+            raise ValueError(f"other must have the same {self.n_features_in_} columns")
         merged = deepcopy(self)
         merged._combine(other._count, other.mean_, other._squares)
         return merged._finish()
@@ -729,7 +708,9 @@ class RunningScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         """Scale a table; missing values stay missing."""
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, dtype=np.float64, ensure_all_finite="allow-nan")
-        return (X - self.mean_) / self.scale_
+        scaled = X - self.mean_
+        scaled /= self.scale_
+        return scaled
 
     def _combine(self, count, mean, squares):
         total = np.maximum(self._count + count, 1)
@@ -849,7 +830,9 @@ class ScaledClassifier(ClassifierMixin, BaseEstimator):
         return self._scale(X)
 
     def _scale(self, X):
-        return np.nan_to_num(self.scaler_.transform(X))
+        scaled = self.scaler_.transform(X)
+        scaled[np.isnan(scaled)] = 0
+        return scaled
 
     def _finish(self):
         self.classes_ = self.estimator_.classes_
@@ -862,6 +845,119 @@ class ScaledClassifier(ClassifierMixin, BaseEstimator):
 
 
 # --- When to retrain, and what it is worth ---------------------------------------------------
+
+
+class TriggeredLearner:
+    """Triggers that ask for a challenger, and a gate that decides: stage four in one object.
+
+    Each `update` brings the labelled rows of one period (a day, say) and asks the triggers of
+    time, volume and performance. If one fires, a challenger goes on from the champion on all
+    rows since the last promotion but those of the last `judged` periods, on which
+    `champion_challenger` judges it, with periods as units.
+
+    Parameters
+    ----------
+    model : fitted classifier with partial_fit and predict_proba, for the classes 0 and 1
+        The first champion. It is not changed.
+    since : Timestamp or number
+        Up to when the model was trained: an update at or before it brings nothing new.
+    max_age, max_rows, level
+        As in `retraining_trigger`. Age counts from the last challenger, the rows from the last
+        promotion.
+    judged : int of at least 2, default 7
+        Periods that judge a challenger; as many must pass before the next one.
+    normal : int of at least 2, default 14
+        Periods after a promotion whose losses are the reference; until they are over no
+        trigger is asked.
+
+    Attributes
+    ----------
+    service_ : Champion
+    history_ : list of dict, one an update
+        ``until``, ``status`` ("learned", "refused" or "as it is"), ``fired`` (names of the
+        triggers, or empty), ``rows`` that a challenger was trained on, ``kept`` (rows stored)
+        and ``seconds``.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a parameter is out of range or the model has no `partial_fit`; in `update`, if time
+        runs backwards, or X and y do not fit each other or the model.
+
+    References
+    ----------
+    Chapter 17, Four Stages of Continual Learning.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.naive_bayes import GaussianNB
+    >>> from mlsys_helpers.continual_learning import TriggeredLearner
+    >>> rng = np.random.default_rng(1)
+    >>> X, y = rng.normal(size=(4_000, 1)), rng.integers(0, 2, 4_000)
+    >>> X[:, 0] += np.where(np.arange(4_000) < 2_500, y, 3 * (1 - y))  # day 25 turns it round
+    >>> model = GaussianNB().fit(X[:500], y[:500])
+    >>> learner = TriggeredLearner(model, since=4, max_age=99, max_rows=9_999)
+    >>> for day in range(5, 40):
+    ...     rows = slice(100 * day, 100 * day + 100)
+    ...     _ = learner.update(X[rows], y[rows], until=day)
+    >>> [(u["until"], u["fired"], u["status"]) for u in learner.history_ if u["fired"]]
+    [(29, 'performance', 'learned')]
+    """
+
+    def __init__(self, model, *, since, max_age, max_rows, level=0.01, judged=7, normal=14):
+        if not hasattr(model, "partial_fit") or isinstance(model, type):
+            raise TypeError(f"model must be fitted and have partial_fit, got {model!r}")
+        self._limits = {"max_age": max_age, "max_rows": max_rows, "level": level}
+        retraining_trigger(age=max_age * 0, new_rows=0, **self._limits)  # are they in range?
+        self.since, self._challenged = since, since
+        self.judged = _checks.whole_number(judged, "judged", low=2)
+        self.normal = _checks.whole_number(normal, "normal", low=2)
+        self.service_, self.history_ = Champion(model), []
+        self._periods, self._waited = [], 0  # (X, y, mean loss of the champion) since its start
+
+    def update(self, X, y, until):
+        """Take the labelled rows of one period, ask the triggers, and let the gate decide."""
+        start = time.perf_counter()
+        until = _later(until, self.history_[-1]["until"] if self.history_ else None)
+        y = _one_each(y, X)
+        known = ~pd.isna(y)
+        if _is_later(until, self.since) and known.any():
+            X, y = _take(X, known), _checks.binary_labels(y[known], "y", both=False)
+            loss = _log_losses(self.service_, X, y, "champion").mean()
+            self._periods.append((X, y, loss))
+        facts = {"until": until, "status": "as it is", "fired": "", "rows": 0}
+        self._waited += 1
+        if len(self._periods) > max(self.normal, self.judged) and self._waited >= self.judged:
+            facts |= self._ask(until)
+        kept = sum(len(y) for _, y, _ in self._periods)
+        self.history_.append(facts | {"kept": kept, "seconds": time.perf_counter() - start})
+        return self
+
+    def _ask(self, until):
+        older, recent = self._periods[: -self.judged], self._periods[-self.judged :]
+        fires = retraining_trigger(
+            age=until - self._challenged,
+            new_rows=sum(len(y) for _, y, _ in self._periods),
+            reference_losses=[loss for *_, loss in self._periods[: self.normal]],
+            losses=[loss for *_, loss in recent],
+            **self._limits,
+        )["fires"]
+        if not fires.any():
+            return {}
+        self._challenged, self._waited = until, 0
+        X, y = _stack(older)
+        challenger = deepcopy(self.service_.model_).partial_fit(X, y)
+        period = np.repeat(np.arange(self.judged), [len(y) for _, y, _ in recent])
+        promoted = self.service_.propose(challenger, *_stack(recent), groups=period).promoted
+        if promoted:
+            self._periods = recent
+        status = "learned" if promoted else "refused"
+        return {"status": status, "fired": ", ".join(fires.index[fires]), "rows": len(y)}
+
+    def predict_proba(self, X):
+        """The champion's probabilities."""
+        return self.service_.predict_proba(X)
 
 
 def retraining_trigger(
@@ -945,10 +1041,14 @@ def retraining_trigger(
 
 def _time_trigger(age, max_age, level):
     try:
+        if isinstance(age, str) or isinstance(max_age, str):
+            raise TypeError
         fits = bool(age >= age * 0 and max_age > max_age * 0)
         fires = bool(age >= max_age)
     except TypeError:
-        raise ValueError(f"age and max_age must be of one kind, got {age!r}, {max_age!r}") from None
+        raise ValueError(
+            f"age and max_age must be two numbers or two spans, got {age!r}, {max_age!r}"
+        ) from None
     if not fits:
         raise ValueError(
             f"age must be at least 0 (time must not run backwards) and max_age above 0, got "
@@ -991,7 +1091,7 @@ def _drift_p_value(reference, current):
     """The p-value of a column's PSI, and the PSI, in bins that a tenth of the reference fills."""
     if not pd.api.types.is_numeric_dtype(reference):
         raise ValueError(f"reference must hold numbers, got the column {reference.name!r}")
-    reference, current = reference.dropna(), current.dropna()
+    reference, current = reference.dropna().astype(float), current.dropna().astype(float)
     if reference.empty or current.empty:
         raise ValueError(f"column {reference.name!r} holds no value on one side")
     edges = np.unique(np.quantile(reference, np.arange(1, 10) / 10, method="lower"))
@@ -1067,7 +1167,12 @@ def data_freshness_gain(
     True
     """
     asked, known, moments = _clock(len(X), asked, known, moments)
-    y = _checks.column(np.where(pd.isna(known), 0, y), "y", len(X))
+    if not hasattr(estimator, "fit") or not callable(metric):
+        raise TypeError(f"estimator must be a classifier and metric a function, got {metric!r}")
+    y, labelled = _one_each(y, X), ~known.isna()
+    labels = _checks.binary_labels(y[labelled], "y", both=False)
+    y = np.zeros(len(y), dtype=labels.dtype)
+    y[labelled] = labels
     gaps = sorted({_checks.whole_number(gap, "gaps", low=0) for gap in gaps})
     _checks.whole_number(window, "window")
     first = (gaps[-1] if gaps else 0) + window
@@ -1077,7 +1182,7 @@ def data_freshness_gain(
         )
     models, found = {}, []
     for start in range(first, len(moments) - 1):
-        there = (asked >= moments[start]) & (asked < moments[start + 1]) & ~known.isna()
+        there = (asked >= moments[start]) & (asked < moments[start + 1]) & labelled
         for gap in gaps if there.any() else []:
             end = start - gap
             if end not in models:
