@@ -12,6 +12,7 @@ import math
 import threading
 import time
 from collections import deque
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -57,9 +58,7 @@ def _chance(value, name, high=1):
 # --- Backtest and shadow -----------------------------------------------------------------------
 
 
-def backtest(
-    model, frame, features, label, time, *, start, step, gap="0D", window=None, score=roc_auc_score
-):
+def backtest(model, frame, features, label, time, *, start, step, gap="0D"):
     """The scores of a model that is trained anew at each of many past moments.
 
     At each *origin* (`start`, `start` + `step`, …) a clone of the model is trained on rows from
@@ -81,22 +80,20 @@ def backtest(
         From one origin to the next, such as ``"7D"`` or ``pd.DateOffset(months=1)``.
     gap : the same, default "0D"
         How long a label takes to arrive: rows younger than this at the origin are not trained on.
-    window : the same, optional
-        Train on this much time only. By default on all that came before.
-    score : function of (y_true, y_score), default ROC AUC
 
     Returns
     -------
     DataFrame
         One row an origin: ``origin``, ``trained_until`` (time of the newest row trained on),
-        ``n_train``, ``n_test`` (labelled rows) and ``score``, which is missing where the step
-        holds no labels, or those of one class only.
+        ``n_train``, ``n_test`` (labelled rows) and ``score``, the ROC AUC, which is missing where
+        the step holds no labels, or those of one class only.
 
     Raises
     ------
     ValueError
-        If a column is missing, a time is missing, a step does not go forward, a gap is negative,
-        no row comes after `start`, or a training window does not hold both classes.
+        If a column is missing or doubled, a time is missing, a label is not 0 or 1, a step does not
+        go forward, a gap is negative, no row comes after `start`, or a training window does not
+        hold both classes.
 
     References
     ----------
@@ -116,39 +113,45 @@ def backtest(
     [[31, 14], [45, 14], [59, 1]]
     """
     for name in (*features, label, time):
-        if name not in frame.columns:
-            raise ValueError(f"frame has no column {name!r}")
+        if list(frame.columns).count(name) != 1:
+            raise ValueError(f"frame has no column {name!r}, or has it twice")
     when = pd.to_datetime(pd.Series(_checks.column(frame[time], time), index=frame.index))
-    origin, last = pd.Timestamp(start, tz=when.dt.tz), when.max()
-    step, gap, window = (_offset(value) for value in (step, gap, window))
-    if origin + step <= origin or origin + gap < origin:
+    last = when.max()
+    try:
+        if pd.isna(start):
+            raise ValueError("start is missing")
+        origin = pd.Timestamp(start, tz=when.dt.tz)
+        step, gap = (pd.Timedelta(v) if isinstance(v, str) else v for v in (step, gap))
+        forward = origin + step > origin and origin + gap >= origin
+        after_all = origin > last
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"start must be a timestamp without zone, step and gap spans of time, got {start!r}, "
+            f"{step!r} and {gap!r}"
+        ) from error
+    if not forward:
         raise ValueError(f"step must go forward and gap not back, got step {step}, gap {gap}")
-    if origin > last:
+    if after_all:
         raise ValueError(f"start must not be after the last row, {last}, got {origin}")
     labelled = frame[label].notna()
+    _checks.binary_labels(frame.loc[labelled, label], label)
     folds = []
     while origin <= last:
         known = labelled & (when < origin - gap)
-        if window is not None:
-            known &= when >= origin - gap - window
         judged = labelled & (when >= origin) & (when < origin + step)
         y_train, y_test = frame.loc[known, label].astype(int), frame.loc[judged, label].astype(int)
         if y_train.nunique() < 2:
             raise ValueError(
                 f"the training window before {origin} holds {y_train.nunique()} classes of label "
-                f"{label!r}; both are needed: start later, or take a longer window"
+                f"{label!r}; both are needed: start later"
             )
         value = np.nan
         if y_test.nunique() == 2:
             fitted = clone(model).fit(frame.loc[known, features], y_train)
-            value = score(y_test, fitted.predict_proba(frame.loc[judged, features])[:, 1])
+            value = roc_auc_score(y_test, fitted.predict_proba(frame.loc[judged, features])[:, 1])
         folds.append((origin, when[known].max(), len(y_train), len(y_test), value))
         origin = origin + step
     return pd.DataFrame(folds, columns=["origin", "trained_until", "n_train", "n_test", "score"])
-
-
-def _offset(value):
-    return pd.Timedelta(value) if isinstance(value, str) else value
 
 
 def start_scorer(path, *, fault=None, after=0):
@@ -174,7 +177,7 @@ def start_scorer(path, *, fault=None, after=0):
     Raises
     ------
     ValueError
-        If the fault is none of these, or after is negative.
+        If there is no such file, the fault is none of these, or after is negative.
     ServerError
         If the service does not come up.
 
@@ -198,6 +201,8 @@ def start_scorer(path, *, fault=None, after=0):
     if fault is not None:
         _checks.one_of(fault, "fault", ("crash", "nan", "hang"))
     after = _checks.whole_number(after, "after", low=0)
+    if not Path(path).is_file():
+        raise ValueError(f"path must be a file that joblib stored, got {str(path)!r}")
     return _servers.start_service(_serve_scorer, str(path), fault, after, name="the scorer")
 
 
@@ -348,11 +353,16 @@ def assign_variant(unit, salt, weights):
     candidate champion candidate
     """
     names, borders = _shares(weights)
+    codes, units = pd.factorize(_checks.column(np.atleast_1d(unit), "unit"))
+    at = _hashed(units, _salt(salt))
+    chosen = names[np.searchsorted(borders[:-1], at, side="right")][codes]
+    return str(chosen[0]) if np.ndim(unit) == 0 else chosen
+
+
+def _salt(salt):
     if not isinstance(salt, str) or not salt:
         raise ValueError(f"salt must be a text that is not empty, got {salt!r}")
-    codes, units = pd.factorize(_checks.column(np.atleast_1d(unit), "unit"))
-    chosen = names[np.searchsorted(borders[:-1], _hashed(units, salt), side="right")][codes]
-    return str(chosen[0]) if np.ndim(unit) == 0 else chosen
+    return salt
 
 
 def _shares(weights):
@@ -466,7 +476,9 @@ def sample_size(effect, *, baseline=None, sd=None, alpha=0.05, power=0.8):
         _checks.number(p[1], "baseline + effect", 0, 1)
         apart = math.sqrt((p * (1 - p)).sum())
         spread = z_alpha * math.sqrt(2 * p.mean() * (1 - p.mean())) + z_power * apart
-    return math.ceil((spread / effect) ** 2)
+    if spread > 1e9 * abs(effect):
+        raise ValueError(f"effect is too small to be found: {effect} at a spread of {spread:.3g}")
+    return max(1, math.ceil((spread / effect) ** 2))
 
 
 # --- A/B testing: the test --------------------------------------------------------------------
@@ -551,7 +563,7 @@ def ab_test(
 
 def _totals(outcome, variant, unit):
     """Sum and number of the outcomes of each unit, for both variants."""
-    outcome = _checks.numbers(outcome, "outcome")
+    outcome = _checks.numbers(outcome, "outcome", low=-1e100, high=1e100)
     variant = _checks.column(variant, "variant", len(outcome))
     strange = set(pd.unique(variant)) - set(VARIANTS)
     if strange:
@@ -576,6 +588,7 @@ def _totals(outcome, variant, unit):
 def _squared_error(sums, sizes):
     """Squared standard error of the mean of all rows, where units are independent."""
     rest = sums - sums.sum() / sizes.sum() * sizes
+    rest[abs(rest) < 1e-12 * abs(sums).max()] = 0  # what rounding leaves of equal outcomes
     return len(sums) / (len(sums) - 1) * (rest**2).sum() / sizes.sum() ** 2
 
 
@@ -631,7 +644,7 @@ def crossing_probability(bounds, drift=0.0):
     Parameters
     ----------
     bounds : array-like of shape (looks,)
-        Bound of |z| at each look, above 0.
+        Bound of |z| at each look, above 0 and at most 40.
     drift : float, default 0
         Mean of z at the first look; 0 where there is no difference. At look k it is √k times that.
 
@@ -642,7 +655,7 @@ def crossing_probability(bounds, drift=0.0):
     Raises
     ------
     ValueError
-        If a bound is not above 0, or drift is no finite number.
+        If a bound is out of range, or drift is no finite number.
 
     References
     ----------
@@ -658,8 +671,8 @@ def crossing_probability(bounds, drift=0.0):
     """
     bounds = _checks.numbers(bounds, "bounds")
     _checks.number(drift, "drift")
-    if (bounds <= 0).any():
-        raise ValueError(f"bounds must be above 0, got {bounds.min():g}")
+    if bounds.min() <= 0 or bounds.max() > 40:
+        raise ValueError(f"bounds must be above 0 and at most 40, got {bounds.tolist()}")
     limits = bounds * np.sqrt(np.arange(1, len(bounds) + 1))
     places, weights = special.roots_legendre(max(64, int(10 * limits.max())))
     at, mass = np.zeros(1), np.ones(1)  # the sum of all so far: where it may be, how likely
@@ -713,7 +726,8 @@ def group_sequential_bounds(looks, kind="obrien-fleming", alpha=0.05):
     def excess(factor):
         return crossing_probability(factor * shape).sum() - alpha
 
-    factor = once if looks == 1 else optimize.brentq(excess, 0.9 * once, 2.5 * once, xtol=1e-8)
+    most = stats.norm.isf(alpha / 2 / looks)  # Bonferroni's bound is never too low
+    factor = once if looks == 1 else optimize.brentq(excess, once, most, xtol=1e-8)
     return factor * shape
 
 
@@ -867,24 +881,23 @@ def sprt_bounds(alpha=0.05, beta=0.2):
 # --- A/B testing: where variants interfere --------------------------------------------------------
 
 
-_DEMAND, _WANTS, _DRIVERS = (180, 220), (0.5, 0.8), 600  # of the market that follows
+_DEMAND, _WANTS, _DRIVERS, _BUSY = (180, 220), (0.5, 0.8), 600, 0.8  # of the market below
 
 
-def simulate_market(candidate_share, *, busy=0.8, random_state=None):
+def simulate_market(candidate_share, *, random_state=None):
     """Rides of a generated market in which both variants draw on the same 600 drivers.
 
     Each day 180 or 220 riders an hour ask, with equal chances. A rider takes the champion's price
-    with probability 0.5 and the candidate's, which is lower, with 0.8. As many rides as there are
-    free drivers begin; who is under way at the end of an hour, old ride or new, is still so in the
-    next with probability `busy`. Generated, because the truth must be known: with
-    ``free = (1 - busy) * 600``, a day with `d` requests an hour and one variant for all settles at
-    ``min(wants * d, free) / d`` rides a request.
+    with probability 0.5 and the candidate's, which is lower, with 0.8. As many rides begin as there
+    are free drivers. A driver under way at the end of an hour is free an hour later with chance
+    0.2, so with all 600 under way 120 come free, and no more rides can begin. Generated, because
+    the truth must be known: a day with `d` requests an hour and one variant for all settles at
+    ``min(wants * d, 120) / d`` rides a request.
 
     Parameters
     ----------
     candidate_share : array-like of shape (days,)
         Share of the riders who get the candidate on each day, from 0 to 1.
-    busy : float in [0, 1), default 0.8
     random_state : int, numpy Generator or None
 
     Returns
@@ -896,7 +909,7 @@ def simulate_market(candidate_share, *, busy=0.8, random_state=None):
     Raises
     ------
     ValueError
-        If a share or busy is out of range.
+        If a share is out of range.
 
     References
     ----------
@@ -910,9 +923,8 @@ def simulate_market(candidate_share, *, busy=0.8, random_state=None):
     {'candidate': 0.71, 'champion': 0.45}
     """
     shares = _checks.numbers(candidate_share, "candidate_share", low=0, high=1)
-    _checks.number(busy, "busy", 0, 1, open_high=True)
     rng = _checks.generator(random_state)
-    away = int(busy * min(_WANTS[0] * np.mean(_DEMAND) / (1 - busy), _DRIVERS))
+    away = int(_BUSY * min(_WANTS[0] * np.mean(_DEMAND) / (1 - _BUSY), _DRIVERS))
     rows = []
     for day, share in enumerate(shares):
         level = rng.choice(_DEMAND)
@@ -921,7 +933,7 @@ def simulate_market(candidate_share, *, busy=0.8, random_state=None):
             wanted = rng.binomial(requests, _WANTS)
             rides = min(wanted.sum(), _DRIVERS - away)
             of_champion = rng.hypergeometric(*wanted, rides)
-            away = rng.binomial(away + rides, busy)
+            away = rng.binomial(away + rides, _BUSY)
             rows.append((day, hour, "champion", requests[0], of_champion))
             rows.append((day, hour, "candidate", requests[1], rides - of_champion))
     table = pd.DataFrame(rows, columns=["day", "hour", "variant", "requests", "rides"])
@@ -1040,9 +1052,10 @@ class CanaryRelease:
     stages : tuple of float, default (0.01, 0.05, 0.25, 0.5, 1)
         Share of the units that get the candidate, growing to 1. Who has it keeps it.
     hold : float, default 24
-        Time that each stage lasts at least, in the unit of `advance`'s clock.
+        Time that each stage lasts at least, by `advance`'s clock, which begins at 0.
     min_outcomes : int, default 500
-        Outcomes of the candidate that each stage needs. Without labels it waits.
+        Outcomes of the candidate that each stage needs, of requests served in it. Without labels
+        it waits.
     max_error_rate : float in (0, 1), default 0.01
         Aborted if so many errors had a chance below `alpha` at this rate.
     max_latency : float, optional
@@ -1052,9 +1065,10 @@ class CanaryRelease:
         Also: aborted if the candidate has fewer good outcomes than the champion by a one-sided
         Mantel–Haenszel test at this level, with stages as strata: as the days and the shares
         change together, sums over all stages would mislead (Chapter 14, Simpson's paradox). Small,
-        because it is looked at again and again.
+        because it is looked at again and again. At a share of 1 there is no champion to compare.
     first_markets : collection, optional
-        In the first stage only units of these markets get the candidate.
+        In the first stage only units of these markets get the candidate; record the champion's
+        outcomes of these markets only, too.
     timeout : float, default 1
         Seconds that `serve` waits for the candidate.
     salt : str
@@ -1063,6 +1077,8 @@ class CanaryRelease:
     Attributes
     ----------
     state : str
+    stage : int
+        Number of the stage, from 0; give it to `record` with outcomes that are late.
     share : float
         Of the units, now.
     counts : dict
@@ -1073,8 +1089,9 @@ class CanaryRelease:
     Raises
     ------
     ValueError
-        If a parameter is out of range, the stages do not grow to 1, time runs backwards, or a
-        count is negative or larger than the one that it is part of.
+        If a parameter is out of range, the stages do not grow to 1, time runs backwards, a unit is
+        missing, a stage has not come yet, or a count is negative or larger than the one that it is
+        part of.
 
     References
     ----------
@@ -1114,21 +1131,27 @@ class CanaryRelease:
         self.stages, self.hold = shares.tolist(), _checks.number(hold, "hold", low=0)
         self.min_outcomes = _checks.whole_number(min_outcomes, "min_outcomes", low=0)
         self.max_error_rate, self.max_latency, self.alpha = max_error_rate, max_latency, alpha
+        markets = set() if first_markets is None else first_markets
+        if isinstance(markets, str) or not hasattr(markets, "__contains__"):
+            raise ValueError(
+                f"first_markets must be a collection of markets, got {first_markets!r}"
+            )
         self.first_markets = first_markets
         self.timeout = _checks.number(timeout, "timeout", low=0, open_low=True)
-        self.salt = salt
+        self.salt = _salt(salt)
         self.counts = {name: dict.fromkeys(_COUNTS, 0) for name in VARIANTS}
-        self._before = self.counts  # when this stage began
-        self._excess, self._variance = 0.0, 0.0  # of good outcomes, in the stages before
+        self._strata = [{name: [0, 0] for name in VARIANTS} for _ in self.stages]  # outcomes, good
         self._seconds = deque(maxlen=1000)
-        self._stage, self._now = 0, 0.0
+        self.stage, self._now = 0, 0.0
         self.state, self.history = "running", []
         self._change("running", self.stages[0], "start")
 
     def route(self, unit, market=None):
         """The variant for this unit: "champion" or "candidate"."""
+        if pd.isna(unit):
+            raise ValueError(f"unit is missing, got {unit!r}")
         elsewhere = self.first_markets is not None and market not in self.first_markets
-        if elsewhere and self.state == "running" and self._stage == 0:
+        if elsewhere and self.state == "running" and self.stage == 0:
             return "champion"
         return VARIANTS[int(_hashed([unit], self.salt)[0] < self.share)]
 
@@ -1147,16 +1170,25 @@ class CanaryRelease:
         self.record("candidate", requests=1, errors=int(answer is None))
         return champion(request) if answer is None else answer
 
-    def record(self, variant, *, requests=0, errors=0, outcomes=0, good=0):
-        """Add to a variant's counts; outcomes come when the labels do."""
+    def record(self, variant, *, requests=0, errors=0, outcomes=0, good=0, stage=None):
+        """Add to a variant's counts; outcomes come when the labels do.
+
+        Where labels are late, give outcomes the `stage` in which the requests were served: its
+        number, as it was then in the attribute ``stage``. By default it is the present one.
+        """
         _checks.one_of(variant, "variant", VARIANTS)
         new = dict(zip(_COUNTS, (requests, errors, outcomes, good), strict=True))
         for name, count in new.items():
-            _checks.whole_number(count, name, low=0)
+            new[name] = _checks.whole_number(count, name, low=0)
         if errors > requests or good > outcomes:
             raise ValueError("errors must be part of the requests, and good of the outcomes")
-        old = self.counts[variant]
-        self.counts = self.counts | {variant: {name: old[name] + new[name] for name in _COUNTS}}
+        stage = self.stage if stage is None else _checks.whole_number(stage, "stage", low=0)
+        if stage > self.stage:
+            raise ValueError(f"stage must be at most the present one, {self.stage}, got {stage}")
+        for name, count in new.items():
+            self.counts[variant][name] += count
+        counted = self._strata[stage][variant]
+        counted[:] = counted[0] + new["outcomes"], counted[1] + new["good"]
 
     def advance(self, now):
         """Look, and go on, hold or abort; the state after that."""
@@ -1165,27 +1197,19 @@ class CanaryRelease:
         self._now = now
         if self.state != "running":
             return self.state
-        stage = {name: self._since_stage(name) for name in VARIANTS}
-        excess, variance = _excess_good(stage["champion"], stage["candidate"])
-        excess, variance = self._excess + excess, self._variance + variance
-        reason = self._harm(excess, variance)
+        reason = self._harm()
         held = now - self._since >= self.hold
         if reason:
             self._change("aborted", 0.0, reason)
-        elif held and stage["candidate"]["outcomes"] >= self.min_outcomes:
-            self._excess, self._variance = excess, variance
-            self._stage += 1
-            if self._stage == len(self.stages):
+        elif held and self._strata[self.stage]["candidate"][0] >= self.min_outcomes:
+            if self.stage + 1 == len(self.stages):
                 self._change("promoted", 1.0, "every stage held")
             else:
-                self._change("running", self.stages[self._stage], "stage held")
+                self.stage += 1
+                self._change("running", self.stages[self.stage], "stage held")
         return self.state
 
-    def _since_stage(self, variant):
-        now, before = self.counts[variant], self._before[variant]
-        return {name: now[name] - before[name] for name in _COUNTS}
-
-    def _harm(self, excess, variance):
+    def _harm(self):
         """Why the candidate must go, or None."""
         n, errors = (self.counts["candidate"][name] for name in ("requests", "errors"))
         if errors and special.bdtrc(errors - 1, n, self.max_error_rate) < self.alpha:
@@ -1193,24 +1217,27 @@ class CanaryRelease:
         slow = self.max_latency is not None and len(self._seconds) >= 20
         if slow and np.median(self._seconds) > self.max_latency:
             return "answers too slow"
+        excess, variance = 0.0, 0.0
+        for stratum in self._strata[: self.stage + 1]:
+            of_stage = _excess_good(*stratum["champion"], *stratum["candidate"])
+            excess, variance = excess + of_stage[0], variance + of_stage[1]
         if variance and special.ndtr(excess / math.sqrt(variance)) < self.alpha:
             return f"{-excess:.0f} good outcomes fewer than the champion would have had"
         return None
 
     def _change(self, state, share, reason):
-        self.state, self.share = state, share
-        self._since, self._before = self._now, self.counts
+        self.state, self.share, self._since = state, share, self._now
         entry = {"time": self._now, "share": share, "state": state, "reason": reason}
         self.history.append(entry)
 
 
-def _excess_good(old, new):
+def _excess_good(n_old, good_old, n_new, good_new):
     """Good outcomes of the candidate beyond its part of all in this stage, and their variance."""
-    n = old["outcomes"] + new["outcomes"]
-    if old["outcomes"] == 0 or new["outcomes"] == 0:
+    if n_old == 0 or n_new == 0:
         return 0.0, 0.0
-    good, share = old["good"] + new["good"], new["outcomes"] / n
-    return new["good"] - share * good, share * (1 - share) * good * (n - good) / (n - 1)
+    n, good = n_old + n_new, good_old + good_new
+    share = n_new / n
+    return good_new - share * good, share * (1 - share) * good * (n - good) / (n - 1)
 
 
 _COUNTS = ("requests", "errors", "outcomes", "good")
@@ -1263,14 +1290,17 @@ def simulate_releases(
     _checks.number(error_rate, "error_rate", 0, 1)
     rng, ends = _checks.generator(random_state), []
     for _ in range(_checks.whole_number(n, "n")):
-        release = CanaryRelease(**options)
+        release, share, hours = CanaryRelease(**options), None, []
         for hour in range(1, 24 * 60 + 1):
-            asked = int(rng.binomial(1000, release.share))
-            failed = int(rng.binomial(asked, error_rate))
-            fine, rest = asked - failed, 1000 - asked
-            good, others = rng.binomial((fine, rest), shares).tolist()
-            release.record("candidate", requests=asked, errors=failed, outcomes=fine, good=good)
-            release.record("champion", requests=rest, outcomes=rest, good=others)
+            if share != release.share or not hours:  # drawn a day at a time, which is faster
+                share = release.share
+                asked = rng.binomial(1000, share, 24)
+                fine = asked - rng.binomial(asked, error_rate)
+                good, others = rng.binomial(fine, shares[0]), rng.binomial(1000 - asked, shares[1])
+                hours = np.column_stack([asked, fine, good, others]).tolist()
+            n, fine, good, others = hours.pop()
+            release.record("candidate", requests=n, errors=n - fine, outcomes=fine, good=good)
+            release.record("champion", requests=1000 - n, outcomes=1000 - n, good=others)
             if release.advance(hour) != "running":
                 break
         ends.append((release.state, hour, release.counts["candidate"]["requests"]))
@@ -1370,7 +1400,7 @@ class Bandit:
     Examples
     --------
     >>> from mlsys_helpers.testing_in_production import Bandit
-    >>> bandit = Bandit(arms=2, policy="ucb1")
+    >>> bandit = Bandit(arms=2, policy="ucb1", random_state=0)
     >>> for reward in ([0.2], [0.9], [0.8]):
     ...     bandit.update(bandit.choose(), reward)
     >>> bandit.pulls.tolist()
@@ -1413,10 +1443,17 @@ class Bandit:
     def update(self, arm, reward):
         """Learn the rewards, from 0 to 1, of the arms chosen; one for each run."""
         runs, arms = self.pulls.shape
-        arm = _checks.numbers(np.atleast_1d(arm), "arm", runs, 0, arms - 1).astype(int)
+        arm = _whole_numbers(np.atleast_1d(arm), "arm", runs, arms - 1)
         reward = _checks.numbers(np.atleast_1d(reward), "reward", runs, 0, 1)
         self.pulls[np.arange(runs), arm] += 1
         self.rewards[np.arange(runs), arm] += reward
+
+
+def _whole_numbers(values, name, length, high):
+    array = _checks.numbers(values, name, length, 0, high)
+    if (array % 1).any():
+        raise ValueError(f"{name} must hold whole numbers, got {array[array % 1 > 0][0]:g}")
+    return array.astype(int)
 
 
 def simulate_bandit(bandit, means, steps, *, delay=0, random_state=None):
@@ -1512,7 +1549,7 @@ def replay_bandit(bandit, arms, rewards):
     runs, n_arms = bandit.pulls.shape
     if runs != 1:
         raise ValueError(f"bandit must have a single run, got {runs}")
-    arms = _checks.numbers(arms, "arms", low=0, high=n_arms - 1).astype(int)
+    arms = _whole_numbers(arms, "arms", None, n_arms - 1)
     rewards = _checks.numbers(rewards, "rewards", len(arms), 0, 1)
     counted = []
     for arm, reward in zip(arms, rewards, strict=True):

@@ -57,13 +57,11 @@ def frame():
 
 
 @pytest.mark.parametrize("gap", ["0D", "3D"])
-@pytest.mark.parametrize("window", [None, "10D"])
-def test_no_row_of_the_future_is_in_any_training_window(frame, gap, window):
+def test_no_row_of_the_future_is_in_any_training_window(frame, gap):
     Spy.seen.clear()
     folds = tip.backtest(
-        Spy(), frame, ["row", "x"], "late", "time", start="2013-02-01", step="7D", gap=gap,
-        window=window,
-    )  # fmt: skip
+        Spy(), frame, ["row", "x"], "late", "time", start="2013-02-01", step="7D", gap=gap
+    )
     when = frame.set_index("row")["time"]
     assert len(folds) == len(Spy.seen) == 10
     for rows, fold in zip(Spy.seen, folds.itertuples(), strict=True):
@@ -71,8 +69,6 @@ def test_no_row_of_the_future_is_in_any_training_window(frame, gap, window):
         edge = fold.origin - pd.Timedelta(gap)
         assert trained.max() < edge and trained.max() == fold.trained_until
         expected = when < edge
-        if window:
-            expected &= when >= edge - pd.Timedelta(window)
         assert set(rows) == set(when.index[expected]) and len(rows) == fold.n_train
 
 
@@ -123,14 +119,29 @@ def test_backtest_tells_what_a_random_split_hides():
         ({"step": "-7D"}, "step must go forward"),
         ({"step": "0D"}, "step must go forward"),
         ({"gap": "-1D"}, "gap not back"),
+        ({"start": None}, "start must be a timestamp"),
+        ({"start": "soon"}, "start must be a timestamp"),
+        ({"start": pd.Timestamp("2013-02-01", tz="UTC")}, "start must be a timestamp without zone"),
+        ({"step": 7}, "spans of time"),
+        ({"gap": None}, "spans of time"),
         ({"label": "nothing"}, "no column 'nothing'"),
-        ({"window": "1h", "gap": "1h"}, "classes of label"),
+        ({"gap": "40D"}, "classes of label"),
     ],
 )
 def test_backtest_refuses(frame, options, words):
     arguments = {"label": "late", "start": "2013-02-01", "step": "7D"} | options
     with pytest.raises(ValueError, match=words):
         tip.backtest(Spy(), frame, ["row", "x"], time="time", **arguments)
+
+
+def test_backtest_refuses_other_labels_and_doubled_columns(frame):
+    for table, words in (
+        (frame.assign(late=frame["late"] * 2), "late must hold the labels 0 and 1"),
+        (frame.assign(late=frame["x"]), "late must hold the labels 0 and 1"),
+        (pd.concat([frame, frame[["x"]]], axis=1), "'x', or has it twice"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            tip.backtest(Spy(), table, ["x"], "late", "time", start="2013-02-01", step="7D")
 
 
 def test_backtest_refuses_a_missing_time_and_reads_zones(frame):
@@ -220,6 +231,8 @@ def test_start_scorer_refuses(tmp_path):
         tip.start_scorer(tmp_path, fault="sulk")
     with pytest.raises(ValueError, match="after"):
         tip.start_scorer(tmp_path, after=-1)
+    with pytest.raises(ValueError, match="path must be a file"):
+        tip.start_scorer(tmp_path / "nothing")
 
 
 # --- Assignment
@@ -342,6 +355,7 @@ def test_sample_size_of_shares_reaches_the_power_that_statsmodels_computes(basel
         ({"effect": 1, "sd": 1, "alpha": 0}, "alpha"),
         ({"effect": 1, "sd": 1, "power": 1}, "power"),
         ({"effect": np.nan, "sd": 1}, "effect"),
+        ({"effect": 1e-200, "sd": 1}, "effect is too small"),
     ],
 )
 def test_sample_size_refuses(arguments, words):
@@ -457,6 +471,8 @@ def test_a_a_tests_by_row_are_inflated_and_by_unit_are_not():
         (([1, np.nan, 3, 4], ["champion", "candidate"] * 2), "missing"),
         (([1, 2, 3], ["champion", "candidate"] * 2), "variant must have 3"),
         (([1, 1, 1, 1], ["champion", "candidate"] * 2), "does not vary"),
+        (([0.1] * 3 + [0.3] * 3, ["champion"] * 3 + ["candidate"] * 3), "does not vary"),
+        (([1e300, 2, 3, 4], ["champion", "candidate"] * 2), "outcome must hold numbers from"),
         (([], []), "empty"),
     ],
 )
@@ -511,6 +527,10 @@ def test_published_bounds_and_power():
     pocock = {2: 2.178, 3: 2.289, 4: 2.361, 10: 2.555}  # Jennison and Turnbull (2000), table 2.1
     for looks, bound in pocock.items():
         assert tip.group_sequential_bounds(looks, "pocock")[0] == pytest.approx(bound, abs=6e-4)
+    assert tip.group_sequential_bounds(1)[0] == tip.group_sequential_bounds(1, "pocock")[0]
+    assert tip.crossing_probability(tip.group_sequential_bounds(30, "pocock", 0.49)).sum() == (
+        pytest.approx(0.49, abs=1e-6)
+    )
     assert tip.group_sequential_bounds(1)[0] == pytest.approx(1.959964, abs=1e-6)
     # 80 % power of a fixed test, and the inflation factors of their tables 2.2 and 2.4
     for kind, factor in {"pocock": 1.228, "obrien-fleming": 1.028}.items():
@@ -597,6 +617,7 @@ def test_sequential_refuses(data):
         lambda: tip.group_sequential_bounds(5, "haybittle"),
         lambda: tip.group_sequential_bounds(5, alpha=0.6),
         lambda: tip.crossing_probability([2, 0]),
+        lambda: tip.crossing_probability([2, 1e6]),
         lambda: tip.crossing_probability([2], drift=np.inf),
         lambda: tip.always_valid_bound(0, 1),
         lambda: tip.sprt_bounds(0.5, 0.5),
@@ -711,8 +732,6 @@ def test_switchback_and_market_refuse():
         tip.switchback(*good, elapsed=[0] * 4, washout=1)
     with pytest.raises(ValueError, match="candidate_share"):
         tip.simulate_market([0.5, 1.5])
-    with pytest.raises(ValueError, match="busy"):
-        tip.simulate_market([0.5], busy=1)
 
 
 # --- Canary
@@ -904,6 +923,48 @@ def test_simulated_errors_abort_and_bad_input_is_refused():
         tip.simulate_releases(0.5, error_rate=-1)
 
 
+def test_late_labels_count_in_the_stage_in_which_they_were_served():
+    """Equal variants; in the second stage, with all shares at one half, few outcomes are good."""
+    served = [(0, "champion", 9000, 4500), (0, "candidate", 1000, 500)]
+    served += [(1, "champion", 5000, 500), (1, "candidate", 5000, 500)]
+    ends = {}
+    for named in (True, False):  # all labels come in the second stage
+        release = tip.CanaryRelease((0.1, 0.5, 1), hold=1, min_outcomes=0)
+        release.advance(1)
+        for stage, name, outcomes, good in served:
+            late = {"stage": stage} if named else {}
+            release.record(name, outcomes=outcomes, good=good, **late)
+        ends[named] = release.advance(1.5)
+    assert ends == {True: "running", False: "aborted"}
+    assert [release.counts["champion"][name] for name in ("outcomes", "good")] == [14_000, 5_000]
+
+
+def test_a_stage_needs_outcomes_of_its_own():
+    release = tip.CanaryRelease((0.1, 0.5, 1), hold=1, min_outcomes=100)
+    release.record("candidate", outcomes=100, good=50)
+    release.advance(1)
+    assert release.stage == 1
+    release.record("candidate", outcomes=1000, good=500, stage=0)  # late ones do not count here
+    assert release.advance(9) == "running" and release.stage == 1
+    release.record("candidate", outcomes=100, good=50, stage=1)
+    release.advance(10)
+    assert release.stage == 2
+    for bad in (3, -1, 1.0, "1"):
+        with pytest.raises(ValueError, match="stage must be"):
+            release.record("candidate", outcomes=1, stage=bad)
+
+
+def test_a_release_refuses_a_missing_unit_and_markets_that_are_a_text():
+    for unit in (None, np.nan, pd.NaT):
+        with pytest.raises(ValueError, match="unit is missing"):
+            tip.CanaryRelease().route(unit)
+    for markets in ("LGA", 5):
+        with pytest.raises(ValueError, match="first_markets"):
+            tip.CanaryRelease(first_markets=markets)
+    with pytest.raises(ValueError, match="salt"):
+        tip.CanaryRelease(salt="")
+
+
 # --- Interleaving
 
 rankings = st.permutations(list(range(8)))
@@ -1075,6 +1136,7 @@ def test_bandits_refuse():
         (lambda: tip.Bandit(2, epsilon=2), "epsilon"),
         (lambda: tip.Bandit(2, runs=0), "runs"),
         (lambda: tip.Bandit(2).update([2], [1]), "arm"),
+        (lambda: tip.Bandit(2).update([0.5], [1]), "arm must hold whole numbers"),
         (lambda: tip.Bandit(2).update([1], [-1]), "reward"),
         (lambda: tip.Bandit(2).update([1], [np.nan]), "reward"),
         (lambda: tip.Bandit(2, runs=2).update([1], [1]), "arm must have 2"),
@@ -1108,7 +1170,7 @@ def _random(unit, salt, share):
 
 
 def _no_salt(unit, salt, share):
-    return tip._hashed([unit], "")[0] < share
+    return tip._hashed([unit], "always the same")[0] < share
 
 
 def _fresh_draw_for_each_share(unit, salt, share):
