@@ -412,8 +412,7 @@ def _read_csv(file, columns, schema):
 
 def _write_json(table, path, append=False):
     part = path.with_suffix(".part")
-    with duckdb.connect() as connection:
-        connection.execute("SET TimeZone = 'UTC'")
+    with _open_database() as connection:
         connection.register("rows", table)
         connection.execute(f"COPY rows TO {_quoted(part)} (FORMAT json)")
     with open(path, "ab" if append else "wb") as file:
@@ -963,8 +962,7 @@ def flights_database(path=":memory:"):
             raise ValueError(f"path must name a new file, {str(path)!r} exists")
         if not Path(path).parent.is_dir():
             raise ValueError(f"path must lie in an existing folder, got {str(path)!r}")
-    connection = duckdb.connect(str(path))
-    connection.execute("SET TimeZone = 'UTC'")
+    connection = _open_database(path)
     connection.execute(_TABLES)
     names = ("airlines", "airports", "planes", "weather", "flights")
     for name in names:
@@ -972,6 +970,14 @@ def flights_database(path=":memory:"):
     connection.execute(_ROWS)
     for name in names:
         connection.unregister(f"source_{name}")
+    return connection
+
+
+def _open_database(path=":memory:"):
+    """A DuckDB that answers alike everywhere: times in UTC, no bar when the machine is busy."""
+    connection = duckdb.connect(str(path))
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET enable_progress_bar = false")
     return connection
 
 
