@@ -16,7 +16,9 @@ import importlib.metadata
 import importlib.util
 import io
 import itertools
+import json
 import logging
+import math
 import os
 import platform
 import random
@@ -47,8 +49,6 @@ __all__ = [
     "plot_training",
     "diagnose_training",
     "start_page",
-    "register_model",
-    "load_champion",
     "set_seed",
     "run_record",
     "replay",
@@ -113,16 +113,22 @@ def open_store(experiment="flights"):
         uri = f"sqlite:///{process.folder / 'mlflow.db'}"
         options = {"artifact_location": (process.folder / "artifacts").as_uri()}
     with _quiet() as mlflow:
-        client = mlflow.MlflowClient(uri)
+        # Without a registry's address MLflow asks PySpark, which ends a process that has no file.
+        client = mlflow.MlflowClient(uri, registry_uri=uri)
         known = client.get_experiment_by_name(experiment)
         number = known.experiment_id if known else client.create_experiment(experiment, **options)
     return Store(client, number, uri, process)
 
 
+_NO_TELEMETRY = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+
+
 @contextlib.contextmanager
 def _quiet():
     """MLflow without its telemetry, its log lines, and warnings about the libraries it wraps."""
-    os.environ["MLFLOW_DISABLE_TELEMETRY"] = os.environ["DO_NOT_TRACK"] = "true"
+    os.environ.update(_NO_TELEMETRY)
+    # MLflow may load PySpark later, when it looks for an artifact; PySpark warns about pandas 3.
+    warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
     with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
         warnings.simplefilter("ignore")
         import mlflow
@@ -161,7 +167,8 @@ def training_data(table):
     TypeError
         If table is not a DataFrame.
     ValueError
-        If there is no ``late``, a column holds no numbers, or a part lacks a class.
+        If there is no ``late`` or nothing else, two columns share a name, a column holds no
+        numbers or infinite ones, or a part lacks a class.
 
     References
     ----------
@@ -184,10 +191,14 @@ def training_data(table):
         raise TypeError(f"table must be a DataFrame, got {type(table).__name__}")
     if "late" not in table:
         raise ValueError(f"table must have the column 'late', got {list(table)}")
+    if table.shape[1] < 2 or not table.columns.is_unique:
+        raise ValueError(f"table must have 'late' and others, each name once, got {list(table)}")
     features, first = table.drop(columns="late"), round(0.8 * len(table))
     for name in features:
         if not pd.api.types.is_numeric_dtype(features[name]) or features[name][:first].isna().all():
             raise ValueError(f"column {name!r} must hold numbers in the training rows")
+        if np.isinf(features[name].to_numpy(float, na_value=np.nan)).any():
+            raise ValueError(f"column {name!r} must hold finite numbers")
     parts = {"training": table["late"][:first], "validation": table["late"][first:]}
     y = [_checks.binary_labels(part, f"late of the {name} rows") for name, part in parts.items()]
     prepare = make_pipeline(SimpleImputer(), StandardScaler())
@@ -215,8 +226,8 @@ def make_network(n_inputs, hidden=(32, 32), seed=0):
 
     Raises
     ------
-    ValueError
-        If a size or the seed is not a whole number in range.
+    TypeError, ValueError
+        If a size or the seed is not a whole number in range, or hidden is not a sequence.
 
     References
     ----------
@@ -231,16 +242,24 @@ def make_network(n_inputs, hidden=(32, 32), seed=0):
     """
     import torch
 
+    if not isinstance(hidden, (list, tuple)):
+        raise TypeError(f"hidden must be a sequence of whole numbers, got {hidden!r}")
     sizes = [_checks.whole_number(n_inputs, "n_inputs")]
     sizes += [_checks.whole_number(units, "each of hidden") for units in hidden]
     network = torch.nn.Sequential()
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(_checks.whole_number(seed, "seed", low=0))
+        torch.manual_seed(_checked_seed(seed))
         for i, (n_in, n_out) in enumerate(itertools.pairwise(sizes), start=1):
             network.add_module(f"hidden_{i}", torch.nn.Linear(n_in, n_out))
             network.add_module(f"relu_{i}", torch.nn.ReLU())
         network.add_module("output", torch.nn.Linear(sizes[-1], 1))
     return network.double()
+
+
+def _checked_seed(seed):
+    if _checks.whole_number(seed, "seed", low=0) >= 2**32:
+        raise ValueError(f"seed must be below 2**32, which is what numpy takes, got {seed}")
+    return int(seed)
 
 
 # --- Experiment Tracking ---------------------------------------------------------------------
@@ -265,12 +284,10 @@ def track_training(
     schedule=None,
     optimizer="adam",
     weight_decay=0.0,
-    clip_norm=None,
     loss=None,
     metrics=None,
     seed=0,
     name=None,
-    parent=None,
     tags=None,
     progress=True,
 ):
@@ -279,7 +296,8 @@ def track_training(
     Parameters
     ----------
     model : torch.nn.Module
-        Turns rows of shape (n, d) into logits of shape (n, 1). It is copied, not changed.
+        Turns rows of shape (n, d) into logits of shape (n, 1). It is copied, not changed; all
+        but the steps themselves is done in its ``eval()`` mode.
     data : TrainingData
         Or any four arrays: X_train, y_train, X_valid, y_valid; finite, labels 0 and 1.
     store : Store, optional
@@ -292,8 +310,6 @@ def track_training(
     optimizer : {"adam", "sgd"}, default "adam"
         Adam with decoupled weight decay (AdamW), or plain gradient descent.
     weight_decay : float, default 0
-    clip_norm : float, optional
-        Longer gradients are scaled down to this length before the step.
     loss : function, optional
         ``loss(logits, target)`` on tensors of shape (batch,), to train with. By default binary
         cross-entropy, which is what the history shows in any case.
@@ -301,10 +317,11 @@ def track_training(
         From the model to a dict of further numbers to log, called after every epoch.
     seed : int, default 0
         Of the order of the rows.
-    name, parent : str, optional
-        Name of the run, and id of the run that it is part of.
+    name : str, optional
+        Of the run.
     tags : dict, optional
-        Further things to know the run by.
+        Further things to know the run by; MLflow has some of its own, such as
+        ``mlflow.parentRunId`` for the run that this one is part of.
     progress : bool, default True
         Show a bar.
 
@@ -319,16 +336,18 @@ def track_training(
         the epoch) and ``gradient_norm_max``, ``weight_norm``, ``dead_share`` (of the ReLU units,
         those that are 0 on every training row), ``steps_per_second``, ``rows_per_second``,
         ``system/cpu_percent`` (while it took steps; 100 is one core), ``system/memory_megabytes``,
-        and the two norms layer by layer, such as ``gradient_norm/hidden_1``. The run ends at the
-        first loss that is not finite. In the store, a metric's step is the number of optimiser
-        steps, and ``batch_loss`` is there for each of them.
+        and the two norms layer by layer, such as ``gradient_norm/hidden_1``. What is infinite is
+        NaN, since stores keep no infinity. The run ends at the first loss that is not finite. In
+        the store, a metric's step is the number of optimiser steps, and ``batch_loss`` is there
+        for each of them.
 
     Raises
     ------
     TypeError
-        If model is not a torch module.
+        If model is not a torch module, store is not a Store, or a function is none.
     ValueError
-        If data or an option is out of range. A run that fails is marked FAILED in the store.
+        If data or an option is out of range, or the model has no weights or does not turn rows
+        into logits. A run that fails is marked FAILED in the store.
 
     References
     ----------
@@ -348,58 +367,76 @@ def track_training(
 
     if not isinstance(model, torch.nn.Module):
         raise TypeError(f"model must be a torch module, got {type(model).__name__}")
-    data = _checked_data(data)
+    if not isinstance(store, Store | None):
+        raise TypeError(f"store must be one of open_store, got {store!r}")
+    for value, what in ((schedule, "schedule"), (loss, "loss"), (metrics, "metrics")):
+        if value is not None and not callable(value):
+            raise TypeError(f"{what} must be a function, got {value!r}")
     for value, what in ((epochs, "epochs"), (batch_size, "batch_size")):
         _checks.whole_number(value, what)
-    for value, what in ((learning_rate, "learning_rate"), (clip_norm or 1, "clip_norm")):
-        _checks.number(value, what, low=0, open_low=True)
+    _checks.number(learning_rate, "learning_rate", low=0, open_low=True)
     _checks.number(weight_decay, "weight_decay", low=0)
     _checks.one_of(optimizer, "optimizer", ("adam", "sgd"))
-    order = torch.Generator().manual_seed(_checks.whole_number(seed, "seed", low=0))
+    if not any(weights.requires_grad for weights in model.parameters()):
+        raise ValueError("model must have weights to train")
+    order = torch.Generator().manual_seed(_checked_seed(seed))
 
-    model = copy.deepcopy(model)
+    data, model = _checked_data(data), copy.deepcopy(model)
     make = torch.optim.AdamW if optimizer == "adam" else torch.optim.SGD
     optimiser = make(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
     params = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
-    params |= {"optimizer": optimizer, "weight_decay": weight_decay, "clip_norm": clip_norm}
+    params |= {"optimizer": optimizer, "weight_decay": weight_decay}
     params |= {"schedule": getattr(schedule, "__name__", None), "seed": seed}
     params |= {"loss": getattr(loss, "__name__", "cross-entropy"), "train_rows": len(data.X_train)}
     params |= {"weights": sum(weights.numel() for weights in model.parameters())}
     loss = loss or torch.nn.functional.binary_cross_entropy_with_logits
-    tensors, reference = TrainingData(*map(torch.as_tensor, data)), _reference_loss(data)
+    dtype, reference = next(model.parameters()).dtype, _reference_loss(data)
+    tensors = TrainingData(*(torch.as_tensor(part, dtype=dtype) for part in data))
     rows, step, n_steps = [], 0, epochs * -(-len(data.X_train) // batch_size)
-    with _Logger(store, params, name, parent, tags) as logger:
+    with _Logger(store, params, name, tags) as logger:
         for epoch in tqdm(range(epochs + 1), desc="epochs", disable=not progress, leave=False):
             batches = torch.randperm(len(data.X_train), generator=order).split(batch_size)
+            model.train()
             steps, started, busy = [], time.perf_counter(), time.process_time()
             for batch in batches if epoch else ():  # before the first epoch, only look
-                for group in optimiser.param_groups:
-                    group["lr"] = learning_rate * (schedule(step / n_steps) if schedule else 1)
+                factor = schedule(step / n_steps) if schedule else 1
+                rate = learning_rate * _checks.number(factor, "what schedule gives", low=0)
+                optimiser.param_groups[0]["lr"] = rate
                 X, y = tensors.X_train[batch], tensors.y_train[batch]
-                steps.append(_take_step(model, X, y, loss, optimiser, clip_norm))
+                steps.append(_take_step(model, X, y, loss, optimiser))
                 step += 1
                 if not np.isfinite(steps[-1]["batch_loss"]):
                     break
             spent = time.perf_counter() - started, time.process_time() - busy
             row = {"epoch": epoch, "step": step, "reference_loss": reference}
             row |= _summary(steps, sum(map(len, batches[: len(steps)])), *spent)
-            row |= {"learning_rate": optimiser.param_groups[0]["lr"]} if steps else {}
+            row |= {"learning_rate": rate} if steps else {}
+            model.eval()
             row |= _look(model, tensors) | (metrics(model) if metrics else {})
+            row = {key: _finite(value) for key, value in row.items()}
             rows.append(row)
-            logger.log(row, [one["batch_loss"] for one in steps])
+            logger.log(row, [_finite(one["batch_loss"]) for one in steps])
             if not np.isfinite(row["train_loss"] + row["valid_loss"]):
                 logger.status = "FAILED"
                 break
     return TrackedRun(logger.run_id, _history(rows), model)
 
 
+def _finite(value):
+    return value if math.isfinite(value) else math.nan
+
+
 def _checked_data(data):
+    if not isinstance(data, (tuple, list)) or len(data) != 4:
+        raise ValueError(f"data must be four arrays, got {type(data).__name__}")
     parts = dict(zip(TrainingData._fields, data, strict=True))
     for part in ("train", "valid"):
-        X = np.array(parts[f"X_{part}"], dtype=float)
-        if X.ndim != 2 or not len(X) or not np.isfinite(X).all():
+        X = np.asarray(parts[f"X_{part}"])
+        if X.ndim != 2 or not X.size or X.dtype.kind not in "fiub" or not np.isfinite(X).all():
             raise ValueError(f"X_{part} must be a table of finite numbers, got shape {X.shape}")
-        parts[f"X_{part}"] = X
+        if X.shape[1] != np.shape(parts["X_train"])[1]:
+            raise ValueError("X_valid must have as many columns as X_train")
+        parts[f"X_{part}"] = X.astype(float)
         labels = _checks.binary_labels(parts[f"y_{part}"], f"y_{part}", len(X))
         parts[f"y_{part}"] = labels.astype(float)
     return TrainingData(**parts)
@@ -414,21 +451,30 @@ def _reference_loss(data):
     return log_loss(data.y_train, linear.predict_proba(data.X_train)[:, 1])
 
 
-def _take_step(model, X, y, loss, optimiser, clip_norm):
+def _take_step(model, X, y, loss, optimiser):
     """One step of the optimiser; its loss, its gradients' lengths, and how far it went."""
     import torch
 
     optimiser.zero_grad()
-    value = loss(model(X).squeeze(1), y)
+    value = loss(_logits(model, X), y)
     value.backward()
     told = {"batch_loss": value.item()} | _norms(model, "gradient_norm", lambda w: w.grad)
-    before = [weights.detach().clone() for weights in model.parameters()]
-    if clip_norm:
-        torch.nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
+    before = torch.nn.utils.parameters_to_vector(model.parameters()).detach()
     optimiser.step()
-    moved = [now.detach() - then for now, then in zip(model.parameters(), before, strict=True)]
-    told["update_ratio"] = _length(moved) / _length(before)
+    moved = torch.nn.utils.parameters_to_vector(model.parameters()).detach() - before
+    told["update_ratio"] = (moved.norm() / before.norm()).item()
     return told
+
+
+def _logits(model, X):
+    try:
+        logits = model(X)
+    except RuntimeError as error:
+        raise ValueError(f"model must take rows of {X.shape[1]} columns: {error}") from error
+    if logits.shape != (len(X), 1):
+        shape = tuple(logits.shape)
+        raise ValueError(f"model must give logits of shape ({len(X)}, 1), got {shape}")
+    return logits.squeeze(1)
 
 
 def _norms(model, name, of):
@@ -436,17 +482,10 @@ def _norms(model, name, of):
     layers = {}
     for layer, module in model.named_modules():
         vectors = [of(weights) for weights in module.parameters(recurse=False)]
-        vectors = [vector for vector in vectors if vector is not None]  # some may be frozen
-        if vectors:
-            layers[f"{name}/{layer}"] = _length(vectors)
-    return {name: float(np.sqrt(sum(length**2 for length in layers.values())))} | layers
-
-
-def _length(vectors):
-    import torch
-
-    with torch.no_grad():
-        return torch.nn.utils.get_total_norm(vectors).item()
+        lengths = [vector.detach().norm().item() for vector in vectors if vector is not None]
+        if lengths:  # frozen weights have no gradient
+            layers[f"{name}/{layer or 'model'}"] = math.hypot(*lengths)
+    return {name: math.hypot(*layers.values())} | layers
 
 
 def _summary(steps, n_rows, seconds, busy_seconds):
@@ -475,10 +514,10 @@ def _look(model, tensors):
         if isinstance(part, torch.nn.ReLU)
     ]
     with torch.no_grad():
-        train = model(tensors.X_train).squeeze(1)
+        train = _logits(model, tensors.X_train)
         for hook in hooks:
             hook.remove()
-        valid = model(tensors.X_valid).squeeze(1)
+        valid = _logits(model, tensors.X_valid)
         entropy = torch.nn.functional.binary_cross_entropy_with_logits
         row = {
             "train_loss": entropy(train, tensors.y_train).item(),
@@ -496,12 +535,11 @@ def _look(model, tensors):
 class _Logger:
     """One run in the store, logged in batches; without a store, nothing."""
 
-    def __init__(self, store, params, name, parent, tags):
+    def __init__(self, store, params, name, tags):
         self.run_id, self.status, self._client = None, "FINISHED", store and store.client
         if self._client:
             from mlflow.entities import Param
 
-            tags = {"mlflow.parentRunId": parent} | (tags or {}) if parent else tags
             run = self._client.create_run(store.experiment_id, run_name=name, tags=tags)
             self.run_id = run.info.run_id
             params = [Param(key, str(value)) for key, value in params.items()]
@@ -592,14 +630,13 @@ def read_history(store, run_id):
     return _history(table)
 
 
-def plot_training(history, axes=None):
+def plot_training(history):
     """Draw a run's history as small multiples: losses, scores, steps, norms, units, machine.
 
     Parameters
     ----------
     history : DataFrame
         Of `track_training` or `read_history`.
-    axes : array of 8 matplotlib Axes, optional
 
     Returns
     -------
@@ -607,8 +644,8 @@ def plot_training(history, axes=None):
 
     Raises
     ------
-    ValueError
-        If a column of the history is missing, or there are not 8 axes.
+    TypeError, ValueError
+        If history is not such a table, or has fewer than 2 rows.
 
     References
     ----------
@@ -627,12 +664,8 @@ def plot_training(history, axes=None):
     """
     import matplotlib.pyplot as plt
 
-    _checked_history(history)
-    if axes is None:
-        axes = plt.subplots(2, 4, figsize=(14, 6.4), sharex=True)[1]
-    axes = np.ravel(axes)
-    if len(axes) != 8:
-        raise ValueError(f"axes must be 8, got {len(axes)}")
+    history = _checked_history(history)
+    axes = plt.subplots(2, 4, figsize=(14, 6.4), sharex=True)[1].ravel()
     layers = {name: name[14:] for name in history if name.startswith("gradient_norm/")}
     panels = {
         "loss": {"train_loss": "train", "valid_loss": "validation", "reference_loss": "linear"},
@@ -672,7 +705,10 @@ def _checked_history(history):
         raise ValueError(f"history must have the column {missing[0]!r}")
     if len(history) < 2:
         raise ValueError(f"history must have at least 2 epochs, got {len(history)}")
-    return history
+    strange = [name for name in _COLUMNS if not pd.api.types.is_numeric_dtype(history[name])]
+    if strange:
+        raise ValueError(f"column {strange[0]!r} of the history must hold numbers")
+    return history.reset_index(drop=True)
 
 
 # --- What the curves say ---------------------------------------------------------------------
@@ -712,8 +748,8 @@ def diagnose_training(history):
     - dead units: over a quarter of the ReLU units are 0 on all training rows.
     - exploding gradients: one longer than 10. The slope of cross-entropy in the logit is at most
       1, so the rest was multiplied by the layers, or by rows that were not standardised.
-    - running out of memory: in the late epochs the process grew by more than 20 MB, and in three
-      of four epochs. After its first epochs a training loop needs nothing new.
+    - running out of memory: in the late epochs, at least 4, the process grew by more than 20 MB,
+      and in three of four epochs. After its first epochs a training loop needs nothing new.
 
     References
     ----------
@@ -733,7 +769,7 @@ def diagnose_training(history):
     >>> et.diagnose_training(run.history)["fault"].tolist()
     ['loss not falling']
     """
-    _checked_history(history)
+    history = _checked_history(history)
     usable = np.isfinite(history["train_loss"] + history["valid_loss"])
     found = {}
     if not usable.all():
@@ -765,7 +801,7 @@ def _findings(history):
         found["dead units"] = f"{last['dead_share']:.0%} of the units are 0 on all training rows"
     if largest > 10:
         found["exploding gradients"] = f"a gradient of length {largest:.0f}"
-    if growth > 20 and (memory.diff()[1:] > 0).mean() >= 0.75:
+    if len(late) >= 4 and growth > 20 and (memory.diff()[1:] > 0).mean() >= 0.75:
         found["running out of memory"] = f"{growth / (len(late) - 1):.0f} MB more in every epoch"
     return found
 
@@ -782,7 +818,7 @@ _WHAT_TO_DO = {
 }
 
 
-# --- Many runs: the page and the registry ----------------------------------------------------
+# --- Many runs: the page ---------------------------------------------------------------------
 
 
 def start_page(store, timeout=60):
@@ -827,7 +863,8 @@ def start_page(store, timeout=60):
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store.uri]
     command += ["--host", _servers.HOST, "--port", str(port), "--workers", "1"]
     # Without its queue of jobs, which tracking does not need, the server is up in half the time.
-    command = ["env", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false", *command]
+    settings = _NO_TELEMETRY | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    command = ["env", *(f"{name}={value}" for name, value in settings.items()), *command]
     page = _servers.Process(
         command, name="the MLflow page", ready=lambda _: _answers(f"{url}/health"), timeout=timeout
     )
@@ -843,140 +880,11 @@ def _answers(url):
         return False
 
 
-@contextlib.contextmanager
-def _current(store):
-    """MLflow's fluent interface, pointed at this store for as long as the block lasts."""
-    before = os.environ.get("MLFLOW_TRACKING_URI")
-    os.environ["MLFLOW_TRACKING_URI"] = store.uri
-    try:
-        with _quiet() as mlflow, contextlib.redirect_stdout(io.StringIO()):
-            yield mlflow
-    finally:
-        os.environ.pop("MLFLOW_TRACKING_URI")
-        if before is not None:
-            os.environ["MLFLOW_TRACKING_URI"] = before
-
-
-def register_model(store, run_id, model, X, name, alias="champion"):
-    """Keep a run's model under a name, as the next version, and point the alias at it.
-
-    Parameters
-    ----------
-    store : Store
-    run_id : str
-        The run that trained the model.
-    model : torch.nn.Module
-    X : ndarray of shape (n, d)
-        A few rows, n at least 2: the input example, of which the signature is taken.
-    name : str
-        Of the registered model.
-    alias : str, default "champion"
-
-    Returns
-    -------
-    int
-        The version. The file is torch's exported graph (pt2): it holds operations and numbers,
-        and reading it runs no code, as reading a pickle may.
-
-    Raises
-    ------
-    ValueError
-        If X has fewer than 2 rows or the store has no such run.
-
-    References
-    ----------
-    Chapter 13, A name for the model.
-
-    Examples
-    --------
-    See the chapter, and `load_champion`.
-    """
-    import torch
-    from mlflow.exceptions import MlflowException
-
-    X = np.asarray(X, dtype=float)
-    if X.ndim != 2 or len(X) < 2:
-        raise ValueError(f"X must be a table of at least 2 rows, got shape {X.shape}")
-    with torch.no_grad():
-        answers = model(torch.as_tensor(X)).numpy()
-    try:
-        store.client.get_run(run_id)
-    except MlflowException as error:
-        raise ValueError(f"run_id must be that of a run in the store: {error.message}") from None
-    with _current(store) as mlflow, mlflow.start_run(run_id=run_id):
-        kept = mlflow.pytorch.log_model(
-            model,
-            name="model",
-            signature=mlflow.models.infer_signature(X, answers),
-            input_example=X,
-            serialization_format="pt2",
-            registered_model_name=name,
-            pip_requirements=[f"torch=={torch.__version__.partition('+')[0]}"],
-        )
-    version = kept.registered_model_version
-    store.client.set_registered_model_alias(name, alias, str(version))
-    return int(version)
-
-
-def load_champion(store, name, alias="champion"):
-    """The registered model that an alias points at, with its signature.
-
-    Parameters
-    ----------
-    store : Store
-    name : str
-        Of the registered model.
-    alias : str, default "champion"
-
-    Returns
-    -------
-    mlflow.pyfunc.PyFuncModel
-        ``predict(X)`` gives the logits, and refuses an X that does not fit the signature.
-
-    Raises
-    ------
-    ValueError
-        If there is no such model or alias.
-
-    References
-    ----------
-    Chapter 13, A name for the model.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from mlsys_helpers import experiment_tracking as et
-    >>> rng, store = np.random.default_rng(0), et.open_store()
-    >>> X, y = rng.normal(size=(80, 2)), np.arange(80) % 2
-    >>> data = et.TrainingData(X, y, X, y)
-    >>> run = et.track_training(et.make_network(2), data, store, epochs=2, progress=False)
-    >>> et.register_model(store, run.run_id, run.model, X[:5], "late-flights")
-    1
-    >>> et.load_champion(store, "late-flights").predict(X).shape
-    (80, 1)
-    >>> store.stop()
-    """
-    from mlflow.exceptions import MlflowException
-
-    with _current(store) as mlflow:
-        try:
-            return mlflow.pyfunc.load_model(f"models:/{name}@{alias}")
-        except MlflowException as error:
-            raise ValueError(f"no model {name!r} with alias {alias!r}: {error.message}") from None
-
-
 # --- Versioning ------------------------------------------------------------------------------
 
 
 class ReplayRefused(ValueError):
-    """A run that cannot be rebuilt: ``changes`` is a table of what is not as it was.
-
-    Examples
-    --------
-    >>> from mlsys_helpers.experiment_tracking import ReplayRefused
-    >>> issubclass(ReplayRefused, ValueError)
-    True
-    """
+    """A run that cannot be rebuilt: ``changes`` is a table of what is not as it was."""
 
     def __init__(self, changes):
         self.changes = changes
@@ -1020,7 +928,8 @@ def set_seed(seed):
     """
     import torch
 
-    np.random.seed(_checks.whole_number(seed, "seed", low=0))  # noqa: NPY002, for older scripts
+    seed = _checked_seed(seed)
+    np.random.seed(seed)  # noqa: NPY002, for older scripts
     random.seed(seed)
     torch.manual_seed(seed)
     torch.set_deterministic_debug_mode("error")  # as use_deterministic_algorithms, but loads less
@@ -1030,7 +939,7 @@ def _first_draws(seed):
     """What each generator draws first after this seed; the global ones are not touched."""
     import torch
 
-    _checks.whole_number(seed, "seed", low=0)
+    seed = _checked_seed(seed)
     draws = {
         "random": random.Random(seed).random(),
         "numpy": np.random.RandomState(seed).random_sample(),
@@ -1066,8 +975,9 @@ def run_record(script, table, *, seed=0, params=None, version=None):
 
     Raises
     ------
-    ValueError
-        If script or table do not exist, or seed is out of range.
+    TypeError, ValueError
+        If script, table or version do not exist, seed is out of range, or params is not a dict
+        that JSON can hold.
     ServerError
         If the script fails; with its last words.
 
@@ -1080,7 +990,7 @@ def run_record(script, table, *, seed=0, params=None, version=None):
     --------
     >>> import tempfile, deltalake, pandas as pd
     >>> from pathlib import Path
-    >>> from mlsys_helpers.experiment_tracking import replay, run_record
+    >>> from mlsys_helpers.experiment_tracking import record_changes, replay, run_record
     >>> folder = tempfile.TemporaryDirectory()
     >>> script, table = Path(folder.name, "mean.py"), Path(folder.name, "flights")
     >>> _ = script.write_text("def train(frame): return {'mean': frame['delay'].mean()}")
@@ -1088,20 +998,30 @@ def run_record(script, table, *, seed=0, params=None, version=None):
     >>> record = run_record(script, table)
     >>> record["data"]["version"], record["result"] == replay(record)
     (0, True)
+    >>> _ = script.write_text("def train(frame): return {'mean': frame['delay'].median()}")
+    >>> record_changes(record)["what"].tolist()
+    ['mean.py, line 1']
     >>> folder.cleanup()
     """
     script, table = Path(script).resolve(), Path(table).resolve()
     if not script.is_file():
         raise ValueError(f"script must be a file, got {str(script)!r}")
-    params, draws = dict(params or {}), _first_draws(seed)
+    try:
+        params = json.loads(json.dumps({} if params is None else params))
+    except TypeError as error:
+        raise TypeError(f"params must be a dict that JSON can hold: {error}") from None
+    if not isinstance(params, dict):
+        raise TypeError(f"params must be a dict, got {params!r}")
+    draws, text = _first_draws(seed), script.read_text()  # as it is before the training
     data = _data_version(table, version)  # read here too: a bad table costs no process
-    run = _run_script(script, table, data["version"], seed, params)
-    code = {"script": str(script), "text": script.read_text(), "files": run["files"]}
+    run = _run_script(script, table, data["version"], int(seed), params)
+    files = run["files"] | {str(script): hashlib.sha256(text.encode()).hexdigest()}
+    code = {"script": str(script), "text": text, "files": files}
     return {
         "code": code | {"git": _git_state(script.parent)},
         "environment": run["environment"],
         "data": data,
-        "seed": {"value": seed, "first_draws": draws},
+        "seed": {"value": int(seed), "first_draws": draws},
         "params": params,
         "result": run["result"],
     }
@@ -1122,6 +1042,8 @@ def replay(record):
 
     Raises
     ------
+    ValueError
+        If record is not a whole one.
     ReplayRefused
         Before the training, if code, environment, data or seed are not as recorded; after it, if
         the result is not, because it depends on something that no record holds.
@@ -1166,25 +1088,23 @@ def record_changes(record):
         A row for each difference, none if a replay may begin: ``part``, ``what``, ``recorded``,
         ``now``.
 
+    Raises
+    ------
+    ValueError
+        If record is not a whole one.
+
     References
     ----------
     Chapter 13, Versioning.
 
     Examples
     --------
-    >>> import copy, tempfile, deltalake, pandas as pd
-    >>> from pathlib import Path
-    >>> from mlsys_helpers.experiment_tracking import record_changes, run_record
-    >>> folder = tempfile.TemporaryDirectory()
-    >>> script, table = Path(folder.name, "mean.py"), Path(folder.name, "flights")
-    >>> _ = script.write_text("def train(frame): return {'mean': frame['delay'].mean()}")
-    >>> deltalake.write_deltalake(str(table), pd.DataFrame({"delay": [0.1, 0.2, 0.4]}))
-    >>> record = run_record(script, table)
-    >>> _ = script.write_text("def train(frame): return {'mean': frame['delay'].median()}")
-    >>> record_changes(record)["what"].tolist()
-    ['mean.py, line 1']
-    >>> folder.cleanup()
+    See `run_record`.
     """
+    parts = ("code", "environment", "data", "seed", "params", "result")
+    missing = [part for part in parts if not isinstance(record, dict) or part not in record]
+    if missing:
+        raise ValueError(f"record must be one of run_record; it lacks {', '.join(missing)}")
     rows = [*_code_changes(record["code"]), *_environment_changes(record["environment"])]
     rows += _data_changes(record["data"])
     for library, draw in _first_draws(record["seed"]["value"]).items():
@@ -1329,8 +1249,12 @@ def _data_version(table, version=None):
 
     if not deltalake.DeltaTable.is_deltatable(str(table)):
         raise ValueError(f"table must be the folder of a Delta table, got {str(table)!r}")
-    if version is None:
-        version = deltalake.DeltaTable(str(table)).version()
+    newest = deltalake.DeltaTable(str(table)).version()
+    version = newest if version is None else _checks.whole_number(version, "version", low=0)
+    if version > newest:
+        raise ValueError(
+            f"version must be at most {newest}, the newest of the table, got {version}"
+        )
     frame = _read_table(table, version)
     return {
         "table": str(table),

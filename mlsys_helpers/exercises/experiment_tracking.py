@@ -68,6 +68,16 @@ def early_stop(attempt):
         tuple(attempt(np.array([0.5, 0.4, 0.3]), 2)) == (2, 2),
         "The loss improved to the end: the last epoch is the best, and the last one run.",
     )
+    expect(
+        tuple(attempt(np.array([0.5, 0.4, 0.45, 0.42]), 5)) == (1, 3),
+        "It never comes to 5 epochs without an improvement: all 4 are run, and epoch 1 is best.",
+    )
+    expect(
+        tuple(attempt(np.array([0.5, 0.6, 0.4]), 1)) == (0, 1),
+        "A patience of 1: the first epoch that is no better is the last.",
+    )
+    long = np.array([*np.linspace(1, 0.1, 12), 0.2, 0.3, 0.15, 0.4, 0.05])
+    expect(tuple(attempt(long, 4)) == (11, 15), "Twelve epochs improve, the next four do not.")
 
 
 @exercise(
@@ -86,8 +96,8 @@ def best_run(attempt):
         index=[7, 5, 3, 1, 9],
     )
     pair = attempt(runs)
-    expect(isinstance(pair, (tuple, list)) and len(pair) == 2, "Return the id and the rate.")
-    best, rate = pair
+    expect(np.ndim(pair) == 1 and len(pair) == 2, "Return the id and the rate.")
+    best, rate = tuple(pair)
     expect(best not in ("b2", "e5"), "That run failed, or is not over: take FINISHED ones only.")
     expect(best != "a1", "Of the finished runs that is the highest loss. Low is good.")
     expect(best != "c3", "That run has no validation loss: a missing one is not the lowest.")
@@ -97,6 +107,13 @@ def best_run(attempt):
     order = runs.iloc[[3, 0, 4, 2, 1]].assign(**{"metrics.valid_loss": [0.4, 0.2, 0.1, 0.3, 0.05]})
     best, rate = attempt(order)
     expect(best == "a1" and np.isclose(rate, 0.01), "In other runs, in another order, a1 has 0.2.")
+    killed = runs.assign(status=["KILLED", "FINISHED", "SCHEDULED", "FINISHED", "KILLED"])
+    killed["params.learning_rate"] = ["0.1", "5e-1", "0.3", "0.4", "0.2"]
+    best, rate = attempt(killed)
+    expect(
+        best == "b2" and np.isclose(rate, 0.5),
+        "A run may be KILLED or SCHEDULED, too: only b2 and d4 are FINISHED here, and b2 has 0.12.",
+    )
 
 
 @exercise(
@@ -113,6 +130,7 @@ def what_changed(attempt):
     expect("scipy" in found, "scipy is gone: what is missing now has changed, too.")
     expect("polars" in found, "polars is new: what was not there then has changed, too.")
     expect("torch" in found, "torch was 2.13.0 and is 2.14.0.")
+    expect(all(np.shape(pair) == (2,) for pair in found.values()), "Each entry is a pair.")
     pairs = {package: tuple(pair) for package, pair in found.items()}
     expect(pairs["torch"] != ("2.14.0", "2.13.0"), "The pair is swapped: then first, now second.")
     expect(pairs["torch"] == ("2.13.0", "2.14.0"), "torch was 2.13.0 and is 2.14.0.")
@@ -125,4 +143,8 @@ def what_changed(attempt):
         {key: tuple(pair) for key, pair in attempt({"a": "1.10"}, {"a": "1.1"}).items()}
         == {"a": ("1.10", "1.1")},
         "1.10 and 1.1 are two versions: compare them as text, not as numbers.",
+    )
+    expect(
+        list(attempt({"a": "1.1.0", "b": "2.0"}, {"a": "1.1.1", "b": "2.0"})) == ["a"],
+        "1.1.0 and 1.1.1 are two versions: the last number counts, too.",
     )
