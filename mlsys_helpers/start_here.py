@@ -49,7 +49,7 @@ CHAPTERS = (
     Chapter(4, "sampling", "Data", 60, "Which rows do I look at, when I cannot look at all?"),
     Chapter(5, "labels", "Data", 60, "Where do labels come from, and can I believe them?"),
     Chapter(6, "class_imbalance", "Data", 75, "What if the class that matters is rare?"),
-    Chapter(7, "data_augmentation", "Data", 45, "Can I make more data out of what I have?"),
+    Chapter(7, "data_augmentation", "Data", 60, "Can I make more data out of what I have?"),
     Chapter(8, "feature_engineering", "Features", 75, "How does a raw column become a feature?"),
     Chapter(9, "data_leakage", "Features", 60, "Why did the score collapse in production?"),
     Chapter(10, "model_selection", "Models", 60, "Which model should I choose, and how?"),
