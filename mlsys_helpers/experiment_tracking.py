@@ -113,8 +113,7 @@ def open_store(experiment="flights"):
         uri = f"sqlite:///{process.folder / 'mlflow.db'}"
         options = {"artifact_location": (process.folder / "artifacts").as_uri()}
     with _quiet() as mlflow:
-        # Without a registry's address MLflow asks PySpark, which ends a process that has no file.
-        client = mlflow.MlflowClient(uri, registry_uri=uri)
+        client = mlflow.MlflowClient(uri, registry_uri=uri)  # without one it loads PySpark
         known = client.get_experiment_by_name(experiment)
         number = known.experiment_id if known else client.create_experiment(experiment, **options)
     return Store(client, number, uri, process)
@@ -127,7 +126,9 @@ _NO_TELEMETRY = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
 def _quiet():
     """MLflow without its telemetry, its log lines, and warnings about the libraries it wraps."""
     os.environ.update(_NO_TELEMETRY)
-    # MLflow may load PySpark later, when it looks for an artifact; PySpark warns about pandas 3.
+    # MLflow may load PySpark, now or later. That warns about pandas 3, and takes a process that
+    # has no file (python -c, a test worker) for its own doctests, and ends it.
+    vars(sys.modules["__main__"]).setdefault("__file__", None)
     warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
     with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
         warnings.simplefilter("ignore")
