@@ -1114,9 +1114,17 @@ class FeatureProfile:
     @classmethod
     def from_json(cls, text):
         """The profile that `to_json` wrote."""
-        state = json.loads(text)
-        profile = cls(state["spec"])
-        vars(profile).update(state | {"counts": np.array(state["counts"], dtype=int)})
+        try:
+            state = json.loads(text)
+            profile = cls(state["spec"])
+            counts = np.array(state["counts"], dtype=int)
+            if set(state) != set(vars(profile)) or counts.shape != profile.counts.shape:
+                raise ValueError("it holds other fields, or other bins")
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"text must be what to_json wrote, got {text!r:.60}: {error}"
+            ) from None
+        vars(profile).update(state | {"counts": counts})
         return profile
 
 

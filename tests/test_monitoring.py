@@ -1,6 +1,7 @@
 """Chapter 16 against known answers: closed forms, scipy, statsmodels, planted causes."""
 
 import json
+from collections import Counter
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from scipy.spatial.distance import cdist, jensenshannon
 from statsmodels.stats.multitest import multipletests
 
 from mlsys_helpers.datasets import load_flight_features
+from mlsys_helpers.exercises._engine import judge
 from mlsys_helpers.monitoring import (
     FeatureProfile,
     Monitor,
@@ -699,6 +701,14 @@ def test_profiles_travel_as_json():
     assert empty.minimum == np.inf and empty.merge(profile).minimum == 3
 
 
+@pytest.mark.parametrize("change", [{"counts": [1]}, {"more": 1}, {"spec": {}}, {"counts": None}])
+def test_from_json_refuses_what_is_no_profile(change):
+    state = json.loads(FeatureProfile(AGE).to_json())
+    for text in ("{}", "[]", "no JSON", None, json.dumps(state | change)):
+        with pytest.raises(ValueError, match="text must be what to_json wrote"):
+            FeatureProfile.from_json(text)
+
+
 def test_profiles_refuse():
     for spec in ({}, None, {"kind": "number"}, {"kind": "text", "values": []}):
         with pytest.raises(ValueError, match="spec must be an entry of a schema"):
@@ -1147,25 +1157,65 @@ def _none_for_never(values, enter, k, n):
     return None if found == -1 else found
 
 
-def _mean_of_means(a, b):
-    return a[0] + b[0], (a[1] + b[1]) / 2, a[2] + b[2]
+def _bins(reference, parts, fold=lambda old, new: old + new):
+    current = {}
+    for part in parts:
+        for name, count in part.items():
+            current[name] = fold(current[name], count) if name in current else count
+    others = sum(count for name, count in current.items() if name not in reference)
+    return [*reference.values(), 0], [*(current.get(name, 0) for name in reference), others]
 
 
-def _forgets_the_distance(a, b):
-    n = a[0] + b[0]
-    return n, (a[0] * a[1] + b[0] * b[1]) / n, a[2] + b[2]
+def _with_pandas(reference, parts):
+    old = pd.Series(reference, dtype=int)
+    new = pd.concat([old * 0, *(pd.Series(part, dtype=int) for part in parts)])
+    new = new.groupby(new.index.where(new.index.isin(old.index), "all others"), sort=False).sum()
+    index = [*old.index, "all others"]
+    return old.reindex(index, fill_value=0), new.reindex(index, fill_value=0)
 
 
-def _sums_of_squares(a, b):
-    n = a[0] + b[0]
-    mean = (a[0] * a[1] + b[0] * b[1]) / n
-    squares = sum(part[2] + part[0] * part[1] ** 2 for part in (a, b))
-    return n, mean, squares - n * mean**2
+def _with_a_counter(reference, parts):
+    total = sum((Counter(part) for part in parts), Counter())
+    known = [total.pop(name, 0) for name in reference]
+    return np.array([[*reference.values(), 0.0], [*known, sum(total.values())]])
 
 
-def _divides_by_nothing(a, b):
-    n, d = a[0] + b[0], b[1] - a[1]
-    return n, a[1] + d * b[0] / n, a[2] + b[2] + d**2 * a[0] * b[0] / n
+def _by_place(reference, parts):
+    known, others = np.zeros(len(reference), dtype=int), 0
+    for part in parts:
+        inside = [count for name, count in part.items() if name in reference]
+        known[: len(inside)] += inside
+        others += sum(part.values()) - sum(inside)
+    return [*reference.values(), 0], [*known, others]
+
+
+def _own_bins(reference, parts):
+    current = sum((Counter(part) for part in parts), Counter())
+    return list(reference.values()), [current[name] for name in sorted(current)] + [0]
+
+
+def _a_bin_for_each_new(reference, parts):
+    current = sum((Counter(part) for part in parts), Counter())
+    names = [*reference, *(name for name in current if name not in reference)]
+    return [reference.get(name, 0) for name in names], [current[name] for name in names]
+
+
+def _missing_is_nan(reference, parts):
+    old, new = _bins(reference, parts)
+    return old, [new[i] or np.nan for i in range(len(new))]
+
+
+def _empties_the_parts(reference, parts):
+    answer = _bins(reference, parts)
+    for part in parts:
+        part.clear()
+    return answer
+
+
+@pytest.mark.parametrize("attempt", [_bins, _with_pandas, _with_a_counter])
+def test_same_bins_accepts_right_answers_in_other_forms(attempt):
+    verdict = judge("monitoring.same_bins", attempt)
+    assert verdict.status == "correct", verdict
 
 
 WRONG_ANSWERS = {
@@ -1193,11 +1243,19 @@ WRONG_ANSWERS = {
         (lambda values, enter, k, n: _right_alert(values, enter, k, 3), "k and n are"),
         (lambda values, enter, k, n: [_right_alert(values, enter, k, n)], "one number"),
     ],
-    "merge_moments": [
-        (_mean_of_means, "equal size"),
-        (_forgets_the_distance, "distance is missing"),
-        (_sums_of_squares, "digits are lost"),
-        (_divides_by_nothing, "ZeroDivisionError"),
-        (lambda a, b: (6, *_divides_by_nothing(a, b)[1:]), "there are 12"),
+    "same_bins": [
+        (lambda reference, parts: _bins(reference, parts[:1]), "not the first alone"),
+        (lambda reference, parts: _bins(reference, parts, lambda old, new: new), "add its counts"),
+        (lambda r, parts: _bins(dict(sorted(r.items())), parts), "order of the reference"),
+        (lambda r, parts: [side[:-1] for side in _bins(r, parts)], "always one for all others"),
+        (lambda reference, parts: _bins(reference, parts)[1], "two arrays"),
+        (lambda r, parts: [np.divide(side, sum(side)) for side in _bins(r, parts)], "60 UA"),
+        (_by_place, "by name"),
+        (_own_bins, "same bins on both sides"),
+        (_a_bin_for_each_new, "always one for all others"),
+        (_missing_is_nan, "count of 0"),
+        (_empties_the_parts, "changed its input"),
+        (lambda reference, parts: ([60, 40, 0], [25, 10, 7]), "always one for all others"),
+        (lambda reference, parts: _bins(reference, parts[:2]), "however many"),
     ],
 }

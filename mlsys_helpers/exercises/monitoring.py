@@ -86,45 +86,60 @@ def first_alert(attempt):
 
 
 @exercise(
-    "the merged mean weighs both means by their counts.",
-    "m2 = m2_a + m2_b + d² n_a n_b / n, where d is the difference of the two means.",
-    "n may be 0: then there is nothing to divide by.",
+    "part.get(name, 0) is the count of a category, 0 where a machine never met it.",
+    "the last bin is all the rows of the parts less those counted in the bins before.",
 )
-def merge_moments(attempt):
-    def moments(values):
-        return len(values), float(np.mean(values)), float(((values - np.mean(values)) ** 2).sum())
+def same_bins(attempt):
+    def counts(reference, parts):
+        answer = attempt(reference, parts)
+        expect(
+            isinstance(answer, (tuple, list, np.ndarray)) and len(answer) == 2,
+            "Return two arrays: the counts of the reference, and those of the parts.",
+        )
+        old, new = (np.asarray(side) for side in answer)
+        expect(
+            old.ndim == new.ndim == 1 and all(side.dtype.kind in "iuf" for side in (old, new)),
+            "Each of the two must be an array of counts, one number for each bin.",
+        )
+        expect(
+            len(old) == len(new),
+            f"PSI needs the same bins on both sides: yours have {len(old)} and {len(new)}.",
+        )
+        expect(
+            len(old) == len(reference) + 1,
+            f"With the reference {reference} and the parts {parts} there are "
+            f"{len(reference) + 1} bins, yours have {len(old)}: one for each category of the "
+            "reference, and always one for all others.",
+        )
+        return old.tolist(), new.tolist()
 
-    x = np.array([1.0, 2.0, 3.0, 10.0, 14.0, 30.0])
-    merged = attempt(moments(x[:2]), moments(x[2:]))
-    expect(np.shape(merged) == (3,), "Return three numbers: count, mean, m2.")
-    count, mean, m2 = merged
-    expect(count == 6, "The counts add up.")
+    old, new = counts({"UA": 60, "AA": 40}, [{"AA": 10, "UA": 20}, {"UA": 5, "U2": 7}])
     expect(
-        not np.isclose(mean, (x[:2].mean() + x[2:].mean()) / 2),
-        "The mean of the two means is right only for parts of equal size: weigh by the counts.",
+        old != [40, 60, 0] and new != [10, 25, 7],
+        "The bins come in the order of the reference, UA before AA, not in that of the alphabet.",
     )
-    expect(np.isclose(mean, x.mean()), "The mean must be that of all six values.")
-    parts = moments(x[:2])[2] + moments(x[2:])[2]
+    expect(old == [60, 40, 0], "The reference has 60 UA, 40 AA, and nothing in the last bin.")
+    expect(new != [20, 10, 0], "Count all the parts, not the first alone.")
+    expect(new != [5, 10, 7], "UA is in both parts: add its counts; the last must not replace.")
     expect(
-        not np.isclose(m2, parts),
-        "The two sums are around two different means: a term for their distance is missing.",
+        new[:2] not in ([15, 20], [15, 27]),
+        "Match categories by name: the parts do not list them in the reference's order.",
+    )
+    expect(new[:2] == [25, 10], "The parts have 20 + 5 UA and 10 AA.")
+    expect(new[2] == 7, "U2 is new to the reference: its 7 rows belong into the last bin.")
+    old, new = counts(
+        {"EWR": 5, "JFK": 3, "LGA": 2},
+        [{"LGA": 4}, {}, {"BOS": 1, "JFK": 1, "PHL": 2}, {"BOS": 3, "LGA": 1}],
+    )
+    expect(old == [5, 3, 2, 0], "The reference keeps its own counts: 5, 3, 2, and 0 others.")
+    expect(new[0] == 0, "No machine met EWR: that is a count of 0.")
+    expect(new[1:3] == [1, 5], "Add over all parts, however many: 1 JFK and 4 + 1 LGA.")
+    expect(new[3] == 6, "All new categories share the last bin: 1 + 2 + 3 rows of BOS and PHL.")
+    expect(
+        counts({"a": 2}, [{"a": 1}]) == ([2, 0], [1, 0]),
+        "Without a new category the last bin is there, and empty on both sides.",
     )
     expect(
-        np.isclose(m2, moments(x)[2]),
-        "m2 must be the sum of squared distances of all six values from their common mean.",
-    )
-    far = attempt(moments(x + 1e9), moments(x + 1e9 + 3))
-    both = np.concatenate([x, x + 3])
-    expect(far[0] == 12, "The counts add up: of two parts of six values there are 12.")
-    expect(np.isclose(far[1] - 1e9, 11.5), "The mean of two equal parts lies between their means.")
-    expect(
-        np.isclose(far[2], moments(both)[2], rtol=1e-6),
-        "Far from 0 the digits are lost: do not go through sums of squares.",
-    )
-    empty = (0, 0.0, 0.0)
-    expect(np.allclose(attempt(empty, empty), empty), "Two empty parts give an empty one.")
-    expect(
-        np.allclose(attempt(empty, moments(x)), moments(x))
-        and np.allclose(attempt(moments(x), empty), moments(x)),
-        "An empty part changes nothing, on either side.",
+        counts({"a": 2, "b": 1}, []) == ([2, 1, 0], [0, 0, 0]),
+        "Without any part all the current counts are 0.",
     )
