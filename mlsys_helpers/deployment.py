@@ -342,8 +342,7 @@ class ModelPackage:
             if _sha256(content) != manifest.files.get(name):
                 raise ValueError(f"{name} in {path.name} is not the file that was packed")
         model = _read_model(files[_MODEL], path.name, trusted)
-        columns = [column.model_dump() for column in manifest.columns]
-        package = cls(model, columns, name=manifest.name, version=manifest.version)
+        package = cls(model, manifest.columns, name=manifest.name, version=manifest.version)
         package.digest = found
         return package
 
@@ -512,13 +511,13 @@ def create_app(
     async def predict(request: Request):
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/json":
-            raise _refused(415, "content-type", f"must be application/json, got {kind!r}")
+            raise _refused(415, ("content-type", f"must be application/json, got {kind!r}"))
         try:
             async with asyncio.timeout(read_timeout):
                 body = await _read_body(request, max_bytes)
             rows = Body.model_validate_json(body).model_dump(by_alias=True)["rows"]
         except TimeoutError:
-            raise _refused(408, "body", f"did not come in {read_timeout:g} seconds") from None
+            raise _refused(408, ("body", f"did not come in {read_timeout:g} seconds")) from None
         except ValidationError as error:
             raise _broken(error) from None
         try:
@@ -528,7 +527,7 @@ def create_app(
 
     @app.get("/health")
     async def health():
-        return {"status": "alive", "requests": batcher.requests, "calls": batcher.calls}
+        return {"status": "alive", "calls": batcher.calls}
 
     @app.get("/ready")
     async def ready():
@@ -548,26 +547,21 @@ async def _read_body(request, max_bytes):
     async for chunk in request.stream():  # a length may be missing, or a lie: count what comes
         body += chunk
         if len(body) > max_bytes:
-            raise _refused(413, "body", f"must be at most {max_bytes} bytes")
+            raise _refused(413, ("body", f"must be at most {max_bytes} bytes"))
     return body
 
 
-def _refused(status, field, problem):
+def _refused(status, *problems):
     from fastapi import HTTPException
 
-    return HTTPException(status, [{"field": field, "problem": problem}])
+    return HTTPException(status, [{"field": name, "problem": what} for name, what in problems])
 
 
 def _broken(error):
     """What pydantic found, at most ten of it, without the values that came."""
-    from fastapi import HTTPException
-
-    found = [
-        {"field": ".".join(map(str, e["loc"])) or "body", "problem": e["msg"]}
-        for e in error.errors(include_input=False)[:10]
-    ]
-    is_json = error.errors()[0]["type"] != "json_invalid"
-    return HTTPException(422 if is_json else 400, found)
+    found = error.errors(include_input=False)[:10]
+    status = 400 if found[0]["type"] == "json_invalid" else 422
+    return _refused(status, *((".".join(map(str, e["loc"])) or "body", e["msg"]) for e in found))
 
 
 class _Batcher:
@@ -578,7 +572,7 @@ class _Batcher:
         self.max_batch = _checks.whole_number(max_batch, "max_batch")
         self.max_wait = _checks.number(max_wait, "max_wait", low=0, high=1)
         self.queue = asyncio.Queue(_checks.whole_number(max_waiting, "max_waiting"))
-        self.requests = self.calls = 0
+        self.calls = 0
 
     def start(self):
         self.task = asyncio.create_task(self._run())
@@ -592,7 +586,7 @@ class _Batcher:
         while True:
             batch = await self._collect()
             rows = [row for part, _ in batch for row in part]
-            self.requests, self.calls = self.requests + len(batch), self.calls + 1
+            self.calls += 1
             try:  # in a thread, so that the loop goes on reading and answering
                 scores = iter(await asyncio.to_thread(self.predict, rows))
             except Exception as error:
@@ -939,9 +933,7 @@ class _Hash:
         new = f"{self.key}:new"
         self.client.delete(new)
         self.client.hset(new, mapping={"": json.dumps([made_at, version])})
-        for i in range(0, len(keys), 5000):
-            some = zip(keys[i : i + 5000], values[i : i + 5000], strict=True)
-            self.client.hset(new, mapping=dict(some))
+        self.client.hset(new, mapping=dict(zip(keys, values, strict=True)))
         self.client.rename(new, self.key)  # in one step
 
     def read(self, keys=None):
@@ -954,7 +946,7 @@ class _Hash:
         return {key: (float(value), *made) for key, value in found.items() if value is not None}
 
 
-def predict_batch(package, X, store, *, made_at, chunk=50_000):
+def predict_batch(package, X, store, *, made_at):
     """Predict for every row of a table, and store what comes out.
 
     Parameters
@@ -965,8 +957,6 @@ def predict_batch(package, X, store, *, made_at, chunk=50_000):
     store : PredictionStore
     made_at : float
         The time of the features, on your clock.
-    chunk : int, default 50000
-        Rows scored by one call.
 
     Returns
     -------
@@ -1000,11 +990,7 @@ def predict_batch(package, X, store, *, made_at, chunk=50_000):
     ...     print(store.lookup(["7"], at=60)["probability"].iloc[0] == scores["7"])
     True
     """
-    chunk = _checks.whole_number(chunk, "chunk")
-    parts = [package.predict(X.iloc[i : i + chunk]) for i in range(0, len(X), chunk)]
-    if not parts:
-        raise ValueError("X is empty")
-    scores = pd.concat(parts)
+    scores = package.predict(X)
     store.write(scores, made_at, package.version)
     return scores
 

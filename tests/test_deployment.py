@@ -648,7 +648,7 @@ def store(request, broker):
 
 def test_a_batch_gives_the_online_answers_and_counts_who_asks(store, package, rows):
     X = rows.set_axis([f"flight {i}" for i in range(len(rows))])
-    scores = predict_batch(package, X, store, made_at=100, chunk=700)
+    scores = predict_batch(package, X, store, made_at=100)
     assert scores.equals(package.predict(X))
     found = store.lookup(X.index.tolist(), at=460)
     assert found["probability"].tolist() == scores.tolist()  # the same bits
@@ -1208,16 +1208,12 @@ def _forgets_the_last(arrivals, max_batch, max_wait):
     return result
 
 
-def _ends(due, service):
-    free, result = due[0], []
-    for at, takes in zip(due, service, strict=True):
-        free = max(free, at) + takes
-        result.append(free)
-    return np.array(result)
+def _waits(due, answered):
+    return np.where(np.isnan(answered), np.inf, answered - due)
 
 
-def _clock_from_zero(due, service):
-    return np.maximum(np.cumsum(service), due + service) - due
+def _sorts_the_answers(due, sent, answered):
+    return np.percentile(_waits(due, np.sort(answered)), 99, method="lower")
 
 
 def test_right_answers_of_other_types_pass():
@@ -1227,9 +1223,17 @@ def test_right_answers_of_other_types_pass():
         ),
         "problems": lambda row, contract: tuple(_asks_all(row, contract)),
         "batches": lambda a, n, wait: tuple(map(np.array, _right_batches(a, n, wait))),
-        "latencies": lambda due, service: pd.Series(_ends(due, service) - due),
+        "p99_felt": lambda due, sent, answered: sorted(_waits(due, answered))[-len(due) // 100],
     }.items():
         assert judge(f"deployment.{name}", attempt).status == CORRECT, name
+
+
+@pytest.mark.parametrize("method", ["inverted_cdf", "higher", "lower", "closest_observation"])
+def test_every_usual_percentile_of_the_waits_passes(method):
+    def p99_felt(due, sent, answered):
+        return np.array(np.percentile(_waits(due, answered), 99, method=method))
+
+    assert judge("deployment.p99_felt", p99_felt).status == CORRECT
 
 
 def _right_batches(arrivals, max_batch, max_wait):
@@ -1266,12 +1270,21 @@ WRONG_ANSWERS = {
         (_forgets_the_last, "last one may be smaller"),
         (lambda arrivals, max_batch, max_wait: arrivals, "list of lists"),
     ],
-    "latencies": [
-        (lambda due, service: service, "coordinated omission"),
-        (lambda due, service: np.cumsum(service) - due, "cannot begin earlier"),
-        (lambda due, service: _ends(due, service), "subtract"),
-        (_clock_from_zero, "answered at 37"),
-        (lambda due, service: np.array([2, 25, 17, 9]), "first example only"),
-        (lambda due, service: 5.0, "one latency for each"),
+    "p99_felt": [
+        (lambda due, sent, answered: np.nanpercentile(answered - sent, 99), "coordinated omission"),
+        (lambda due, sent, answered: np.percentile(sent - due, 99), "until the answer comes"),
+        (lambda due, sent, answered: (answered - due).max(), "longest wait of all"),
+        (lambda due, sent, answered: np.percentile(answered - due, 95), "counted from `due`"),
+        (lambda due, sent, answered: 19.2, "overtake"),
+        (_sorts_the_answers, "overtake"),
+        (lambda due, sent, answered: np.percentile(answered - due, 99), "nan is no wait"),
+        (lambda due, sent, answered: np.nanpercentile(answered - due, 99), "because it fails"),
+        (
+            lambda due, sent, answered: np.percentile(
+                np.where(np.isnan(answered), np.nanmax(answered) - due, answered - due), 99
+            ),
+            "because it fails",
+        ),
+        (lambda due, sent, answered: answered - due, "one number"),
     ],
 }

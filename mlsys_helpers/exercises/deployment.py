@@ -125,39 +125,72 @@ def _lists(result):
 
 
 @exercise(
-    "the server works on one request at a time, in order: when can it begin with request i?",
-    "it begins at max(due[i], end of the one before), and ends service[i] later.",
-    "latency since due is the end minus due[i].",
+    "from when does a passenger wait? Not from the moment at which a client was free to send.",
+    "the waits are np.where(np.isnan(answered), np.inf, answered - due). Sort them.",
+    "of n sorted waits the one at place math.ceil(0.99 * n) - 1 is enough for 99 of 100.",
 )
-def latencies(attempt):
-    due, service = np.array([0.0, 10.0, 20.0, 30.0]), np.array([2.0, 25.0, 2.0, 2.0])
-    result = np.asarray(attempt(due, service))
-    expect(result.shape == (4,), "Return one latency for each request.")
+def p99_felt(attempt):
+    due, rng = np.arange(200.0), np.random.default_rng(0)
+    sent, answered = _one_client(due, np.where(due == 100, 20, rng.uniform(0.3, 0.6, 200)))
+    p99 = attempt(due, sent, answered)
+    expect(np.ndim(p99) == 0, "Return one number.")
     expect(
-        not np.allclose(result, service),
-        "That is coordinated omission: requests 2 and 3 were due while the server was busy, and "
-        "their waiting counts.",
+        not _is_p99(p99, answered - sent),
+        "That is coordinated omission: while one request took 20 seconds, others were due, and "
+        "their waiting counts. Count from `due`.",
     )
     expect(
-        not np.allclose(result, np.cumsum(service) - due),
-        "Before request 1 the server is idle until it is due: it cannot begin earlier.",
+        not _is_p99(p99, sent - due),
+        "A passenger waits until the answer comes, not until the request is sent.",
     )
     expect(
-        not np.allclose(result, [2, 35, 37, 39]),
-        "Those are the moments at which the answers come; subtract when each was due.",
+        not np.isclose(p99, (answered - due).max()),
+        "That is the longest wait of all; one in a hundred may wait longer than p99.",
     )
+    low, high = _bounds(answered - due)
     expect(
-        np.allclose(result, [2, 25, 17, 9]),
-        "Request 1 ends at 35, so request 2, due at 20, is answered at 37, and request 3 at 39.",
+        _is_p99(p99, answered - due),
+        f"Of these 200 waits, counted from `due`, the 99th percentile is {low:.1f} to {high:.1f}.",
     )
-    rng = np.random.default_rng(0)
-    due, service = np.cumsum(rng.exponential(1, 50)) + 7, rng.exponential(0.9, 50)
-    end, wanted = -np.inf, []
-    for d, s in zip(due, service, strict=True):
-        end = max(end, d) + s
-        wanted.append(end - d)
-    result = np.asarray(attempt(due, service))
+    due = np.cumsum(rng.exponential(1, 500)) + 1000
+    sent = due + rng.exponential(3, 500)
+    answered = sent + rng.exponential(30, 500)
     expect(
-        result.shape == (50,) and np.allclose(result, wanted),
-        "It fits the first example only. The clock need not begin at 0, and queues come and go.",
+        _is_p99(attempt(due, sent, answered), answered - due),
+        "It is wrong where many clients send: answers overtake each other there, so keep each with "
+        "its own request; and the clock need not begin at 0.",
     )
+    for lost, bound in ((4, "finite"), (12, "without end")):
+        answered[rng.permutation(500)[:lost]] = np.nan
+        waits = np.where(np.isnan(answered), np.inf, answered - due)
+        lost, p99 = np.isinf(waits).sum(), attempt(due, sent, answered)
+        expect(
+            not np.isnan(p99),
+            "nan is no wait. Who gets no answer waits np.inf; and between two infinities "
+            "np.percentile finds nan, so take a place of the sorted waits.",
+        )
+        expect(
+            _is_p99(p99, waits),
+            f"Of 500 requests {lost} got no answer. Left out, or counted as short, they make a "
+            f"service look fast because it fails. They are the longest waits; here p99 is {bound}.",
+        )
+
+
+def _one_client(due, service):
+    """When one client that waits for each answer sends, and when it is answered."""
+    free, sent = -np.inf, []
+    for at, takes in zip(due, service, strict=True):
+        sent.append(max(free, at))
+        free = sent[-1] + takes
+    return np.array(sent), np.array(sent) + service
+
+
+def _bounds(waits):
+    """The two waits between which every usual way of taking p99 ends."""
+    place = 0.99 * (len(waits) - 1)
+    return np.sort(waits)[[int(place), int(place) + 1]]
+
+
+def _is_p99(found, waits):
+    low, high = _bounds(waits)
+    return low - 1e-9 <= found <= high + 1e-9
