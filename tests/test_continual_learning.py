@@ -18,6 +18,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from mlsys_helpers import continual_learning as cl
 from mlsys_helpers.datasets import load_airports, load_flight_features, load_flights
+from mlsys_helpers.exercises._engine import judge
 from mlsys_helpers.labels import arrival_times
 from mlsys_helpers.monitoring import psi
 
@@ -1021,27 +1022,73 @@ def _row_numbers(asked, known, last, now):
     return np.flatnonzero((known > last) & (known <= now))
 
 
-def _mean_of_means(n_a, mean_a, var_a, n_b, mean_b, var_b):
-    return n_a + n_b, (mean_a + mean_b) / 2, (var_a + var_b) / 2
+def _solved(new, held, share, rng):
+    k = min(round(len(new) * share / (1 - share)), len(held))
+    return np.concatenate([new, rng.choice(held, k, replace=False)])
 
 
-def _only_within(n_a, mean_a, var_a, n_b, mean_b, var_b):
-    n = n_a + n_b
-    return n, (n_a * mean_a + n_b * mean_b) / n, (n_a * var_a + n_b * var_b) / n
+def _as_many_as_new(new, held, share, rng):
+    return np.concatenate([new, rng.choice(held, min(len(new), len(held)), replace=False)])
 
 
-def _of_squares(n_a, mean_a, var_a, n_b, mean_b, var_b):
-    n = n_a + n_b
-    mean = (n_a * mean_a + n_b * mean_b) / n
-    square = (n_a * (var_a + mean_a**2) + n_b * (var_b + mean_b**2)) / n
-    return n, mean, square - mean**2
+def _share_of_the_new(new, held, share, rng):
+    k = min(round(len(new) * share), len(held))
+    return np.concatenate([new, rng.choice(held, k, replace=False)])
 
 
-def _without_one(n_a, mean_a, var_a, n_b, mean_b, var_b):
-    n = n_a + n_b
-    mean = (n_a * mean_a + n_b * mean_b) / n
-    squares = n_a * (var_a + (mean_a - mean) ** 2) + n_b * (var_b + (mean_b - mean) ** 2)
-    return n, mean, squares / (n - 1)
+def _share_of_the_held(new, held, share, rng):
+    k = round(len(held) * share)
+    return np.concatenate([new, rng.choice(held, k, replace=False)])
+
+
+def _in_place_of_new(new, held, share, rng):
+    k = round(len(new) * share)
+    return np.concatenate([new[k:], rng.choice(held, k, replace=False)])
+
+
+def _with_repetition(new, held, share, rng):
+    k = round(len(new) * share / (1 - share)) if len(held) else 0
+    return np.concatenate([new, rng.choice(held, k) if k else held[:0]])
+
+
+def _more_than_are_held(new, held, share, rng):
+    k = round(len(new) * share / (1 - share))
+    return np.concatenate([new, rng.choice(held, k, replace=False)])
+
+
+def _fails_at_the_start(new, held, share, rng):
+    if len(held) == 0:
+        raise ValueError("nothing held")
+    return _solved(new, held, share, rng)
+
+
+def _always_the_newest(new, held, share, rng):
+    k = min(round(len(new) * share / (1 - share)), len(held))
+    return np.concatenate([new, held[len(held) - k :]])
+
+
+def _own_seed(new, held, share, rng):
+    return _solved(new, held, share, np.random.default_rng(0))
+
+
+def _ignores_rng(new, held, share, rng):
+    return _solved(new, held, share, np.random.default_rng())
+
+
+def _prefers_the_newest(new, held, share, rng):
+    k = round(len(new) * share / (1 - share))
+    recent = held[-max(k, len(held) // 2) :] if k <= len(held) else held
+    return _solved(new, recent, share, rng)
+
+
+def _positions(new, held, share, rng):
+    k = min(round(len(new) * share / (1 - share)), len(held))
+    return np.concatenate([new, rng.choice(len(held), k, replace=False)]) if k else new
+
+
+def _shuffles_the_buffer(new, held, share, rng):
+    rng.shuffle(held)
+    return np.concatenate([new, held[: round(len(new) * share / (1 - share))]])
 
 
 def _rows_as_units(champion, challenger, day):
@@ -1075,15 +1122,6 @@ def _without_root(champion, challenger, day):
     return bool(np.isfinite(challenger).all() and gain.mean() > 1.7 * gain.std())
 
 
-def _first_part_only(n_a, mean_a, var_a, n_b, mean_b, var_b):
-    if n_a == 0:
-        return n_b, mean_b, var_b
-    share, step = n_a / n_b if n_b else np.nan, mean_b - mean_a
-    n, mean = n_a + n_b, mean_a + step / (1 + share)
-    squares = n_a * (var_a + (mean_a - mean) ** 2) + n_b * (var_b + (mean_b - mean) ** 2)
-    return n, mean, squares / n
-
-
 def _writes_into_counts(counts, item_factors):
     there = ~np.isnan(counts)
     counts[~there] = 0
@@ -1092,6 +1130,12 @@ def _writes_into_counts(counts, item_factors):
 
 def _zeros(counts, item_factors):
     return np.linalg.lstsq(item_factors.T, np.nan_to_num(counts), rcond=None)[0]
+
+
+@pytest.mark.parametrize("form", [list, tuple, pd.Series, pd.Index, np.flip])
+def test_replay_is_right_in_any_form_and_order(form):
+    verdict = judge("continual_learning.replay", lambda *given: form(_solved(*given)))
+    assert verdict.status == "correct", verdict.message
 
 
 WRONG_ANSWERS = {
@@ -1104,13 +1148,23 @@ WRONG_ANSWERS = {
         (_row_numbers, "True or False for each row"),
         (lambda asked, known, last, now: (known > last).to_numpy(), "not known at 12:00 yet"),
     ],
-    "combine": [
-        (_mean_of_means, "three times"),
-        (_only_within, "their means are apart"),
-        (_of_squares, "digits are gone"),
-        (_without_one, "not by n - 1"),
-        (lambda *parts: (120, 17.5), "three numbers"),
-        (_first_part_only, "without rows"),
+    "replay": [
+        (_as_many_as_new, "share 0.25"),
+        (_share_of_the_new, "whole"),
+        (_share_of_the_held, "whole"),
+        (_in_place_of_new, "All the new rows"),
+        (lambda new, held, share, rng: rng.choice(held, 10, replace=False), "All the new rows"),
+        (_with_repetition, "drawn twice"),
+        (_more_than_are_held, "take all 5"),
+        (_fails_at_the_start, "nothing is held"),
+        (_always_the_newest, "same old rows"),
+        (_own_seed, "same old rows"),
+        (_ignores_rng, "one seed"),
+        (_prefers_the_newest, "same chance"),
+        (_positions, "not positions"),
+        (_shuffles_the_buffer, "changed its input"),
+        (lambda new, held, share, rng: len(new) * share / (1 - share), "one list"),
+        (lambda new, held, share, rng: (new, rng.choice(held, len(new))), "one list"),
     ],
     "promote": [
         (_rows_as_units, "share their luck"),

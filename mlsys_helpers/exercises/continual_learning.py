@@ -41,43 +41,69 @@ def learnable(attempt):
 
 
 @exercise(
-    "the mean of both is the two means, weighed by their counts.",
-    "the sum of squares around a mean m is n times (variance + (mean - m) ** 2).",
+    "if k old rows join n new ones, the old ones' share is k / (n + k); solve that for k.",
+    "rng.choice(held, k, replace=False) draws k rows, none twice; k may not exceed len(held).",
 )
-def combine(attempt):
+def replay(attempt):
     rng = np.random.default_rng(0)
-    first, second = rng.normal(10, 1, 30), rng.normal(20, 3, 90)
-    found = attempt(30, first.mean(), first.var(), 90, second.mean(), second.var())
-    expect(np.shape(found) == (3,), "Return three numbers: count, mean, variance.")
-    n, mean, var = found
-    both = np.concatenate([first, second])
-    expect(n == 120, "The count is the sum of the two counts.")
-    expect(
-        not np.isclose(mean, (first.mean() + second.mean()) / 2),
-        "The second part has three times the rows: its mean must count three times.",
-    )
-    expect(np.isclose(mean, both.mean()), "Weigh each mean by its count.")
-    within = (30 * first.var() + 90 * second.var()) / 120
-    expect(
-        not np.isclose(var, within) and not np.isclose(var, (first.var() + second.var()) / 2),
-        "The variance within the parts is not all: their means are apart, which spreads the whole.",
-    )
-    expect(
-        not np.isclose(var, both.var(ddof=1)),
-        "Divide by n, not by n - 1: that is the variance that scalers use, and the one given.",
-    )
-    expect(np.isclose(var, both.var()), "Add up the squares around the *common* mean, then divide.")
-    for found in (attempt(0, 0.0, 0.0, 5, 3.0, 2.0), attempt(5, 3.0, 2.0, 0, 0.0, 0.0)):
+    new, held = np.arange(900, 930), np.arange(100, 200)
+    for n, kept, share in ((30, 100, 0.5), (30, 100, 0.25), (40, 100, 0.2), (30, 100, 0.75)):
+        old = _old_rows(attempt, new[:n] if n == 30 else np.arange(900, 940), held[:kept], share)
+        k = round(n * share / (1 - share))
         expect(
-            np.shape(found) == (3,) and np.allclose(found, (5, 3, 2)),
-            "A part without rows must change nothing, be it the first or the second.",
+            abs(len(old) - k) <= 1,
+            f"{n} new rows, share {share}: {len(old)} old rows are {len(old) / (n + len(old)):.0%} "
+            "of the batch. The share is that of the old rows in the *whole* batch.",
         )
-    n, mean, var = attempt(1_000, 1e9, 1.0, 1_000, 1e9 + 1, 1.0)
+        expect(
+            len(set(old)) == len(old),
+            "A row was drawn twice. Draw without replacement: none twice.",
+        )
+    expect(len(_old_rows(attempt, new, held, 0.0)) == 0, "A share of 0 mixes nothing in.")
+    short = np.arange(5)
+    try:
+        old = _old_rows(attempt, new, short, 0.5)
+    except ValueError:
+        old = []
+    expect(sorted(old) == short.tolist(), "Only 5 rows are held, 30 are wanted: take all 5.")
+    try:
+        old = _old_rows(attempt, new, held[:0], 0.5)
+    except ValueError:
+        old = None
+    expect(old == [], "At the start nothing is held yet: the batch is the new rows.")
+    same = [_old_rows(attempt, new, held, 0.25, np.random.default_rng(7)) for _ in range(2)]
+    expect(same[0] == same[1], "Draw with the rng that is given: one seed, one batch.")
+    drawn = [_old_rows(attempt, new, held, 0.25, rng) for _ in range(400)]
     expect(
-        abs(var - 1.25) < 1e-3,
-        "With a mean of 1e9 the digits are gone: E[x²] − E[x]² subtracts two huge numbers. Use "
-        "the distances from the common mean.",
+        any(sorted(rows) != sorted(drawn[0]) for rows in drawn),
+        "400 batches in a row got the same old rows. Draw anew, with rng, for each batch.",
     )
+    counts = np.bincount(np.concatenate(drawn), minlength=200)[100:]  # 40 each, give or take 6
+    expect(
+        counts.min() > 10 and counts.max() < 75,
+        f"In 400 batches one row was replayed {counts.max()} times and another {counts.min()} "
+        "times. Each row that is held must have the same chance.",
+    )
+
+
+def _old_rows(attempt, new, held, share, rng=None):
+    """The rows of `held` in the attempt's batch, once its form and its new rows are right."""
+    batch = np.asarray(attempt(new, held, share, np.random.default_rng(1) if rng is None else rng))
+    expect(
+        batch.ndim == 1 and (batch.size == 0 or batch.dtype.kind in "iuf"),
+        "Return one list of row numbers.",
+    )
+    batch = batch.tolist()
+    expect(
+        set(batch) <= {*new.tolist(), *held.tolist()},
+        "There are rows in the batch that are neither in new nor in held: return row numbers, "
+        "not positions.",
+    )
+    expect(
+        sorted(row for row in batch if row >= 900) == new.tolist(),
+        "All the new rows belong in the batch, each once: old rows come on top of them.",
+    )
+    return [int(row) for row in batch if row < 900]
 
 
 @exercise(
@@ -96,7 +122,7 @@ def promote(attempt):
         np.array_equal(champion, given[0]) and np.array_equal(better, given[1]),
         "Leave the losses as they were.",
     )
-    expect(isinstance(answer, (bool, np.bool_)), "Return True or False.")
+    expect(np.shape(answer) == () and np.asarray(answer).dtype == bool, "Return True or False.")
     expect(
         not attempt(champion, champion + 0.05 + rng.normal(0, 0.05, 1_500), day),
         "You promoted a challenger whose losses are higher. A loss is bad: lower is better.",
