@@ -281,7 +281,7 @@ def _look_at_memory():
     except ImportError:
         return False, "memory: psutil is not installed, so nobody looked. Run `make lab` again"
     free = psutil.virtual_memory().available / 1e9
-    return free > 1.5, f"memory: {free:.1f} GB free; a chapter needs up to 1.5 GB"
+    return free > 2, f"memory: {free:.1f} GB free; a chapter needs up to 2 GB"
 
 
 def _look_at_port():
