@@ -87,6 +87,19 @@ def test_make_passes_pip_options_through():
     assert "pytest" in plan.stdout
 
 
+def test_the_readme_says_what_each_chapter_takes_and_none_takes_too_much():
+    from mlsys_helpers.start_here import CHAPTERS
+
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"(?m)^\| (\d\d) \| ([^|]+) \| (\d+) \| ([\d.]+) \| ([\d,]+) \|$", readme)
+    assert [(int(number), title) for number, title, *_ in rows] == [
+        (chapter.number, chapter.title) for chapter in CHAPTERS
+    ]
+    for _, title, seconds, slowest, megabytes in rows:
+        assert float(seconds) <= 60 and float(slowest) <= 10, title
+        assert int(megabytes.replace(",", "")) <= 2_000, title
+
+
 def tracked():
     listed = subprocess.run(
         ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
