@@ -112,6 +112,23 @@ def classes(values, name):
     return found
 
 
+def table(X, name):
+    """A data frame as it is, or else a matrix; with rows, and no column name twice."""
+    X = X if isinstance(X, pd.DataFrame) else np.asarray(X)
+    if X.ndim != 2 or len(X) == 0:
+        raise ValueError(f"{name} must be a table of shape (n, d), not empty, got shape {X.shape}")
+    if isinstance(X, pd.DataFrame):
+        unique_columns(X, name)
+    return X
+
+
+def unique_columns(frame, name):
+    """Refuse a data frame that holds a column name twice."""
+    if not frame.columns.is_unique:
+        twice = frame.columns[frame.columns.duplicated()][0]
+        raise ValueError(f"{name} has two columns {twice!r}")
+
+
 def _is_number(value):
     numeric = (int, float, np.integer, np.floating)
     return isinstance(value, numeric) and not isinstance(value, (bool, np.timedelta64))

@@ -332,10 +332,7 @@ def _table(X, schema):
             wanted = "d" if schema is None else len(schema)
             raise ValueError(f"X must be a table of shape (n, {wanted}), got {X.shape}")
         return X, schema or dict.fromkeys(range(X.shape[1]), True)
-    if not X.columns.is_unique:
-        raise ValueError(
-            f"X must not repeat a column: {X.columns[X.columns.duplicated()].tolist()}"
-        )
+    _checks.unique_columns(X, "X")
     found = {name: pd.api.types.is_numeric_dtype(X[name]) for name in X}
     if schema is None:
         return X, found

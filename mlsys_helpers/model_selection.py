@@ -144,7 +144,7 @@ def framing_report(X, y, X_test, y_test, edges, new_edge, decision, *, regressor
     >>> report.set_index("framing")["new_fits"].to_dict()
     {'regression': 0, 'multiclass': 1, 'binary': 1, 'multilabel': 1}
     """
-    X, X_test = _table(X, "X"), _table(X_test, "X_test")
+    X, X_test = _checks.table(X, "X"), _checks.table(X_test, "X_test")
     y, y_test = _checks.numbers(y, "y", len(X)), _checks.numbers(y_test, "y_test", len(X_test))
     edges, buckets = _edges(edges), bucket_target(y, edges)
     more_edges = np.sort([*edges, _checks.number(new_edge, "new_edge")])
@@ -314,7 +314,7 @@ class DecoupledRanker(BaseEstimator):
             Numbers for an objective, labels 0 and 1 (both present) for a filter.
         """
         self._check_parameters()
-        unfitted, X = self._unfitted(), _table(X, "X")
+        unfitted, X = self._unfitted(), _checks.table(X, "X")
         _checks.one_of(name, "name", tuple(unfitted))
         check = _checks.binary_labels if name in (self.filters or {}) else _checks.numbers
         model = clone(unfitted[name], safe=False).fit(X, check(target, name, len(X)))
@@ -331,7 +331,7 @@ class DecoupledRanker(BaseEstimator):
         -------
         DataFrame of shape (n, number of models)
         """
-        X = _table(X, "X")
+        X = _checks.table(X, "X")
         missing = [name for name in self._unfitted() if name not in getattr(self, "models_", {})]
         if missing:
             raise ValueError(f"the model {missing[0]!r} is not fitted yet: call fit or update")
@@ -562,7 +562,7 @@ def compare_models(
     ([3.0, 3.0], True)
     """
     models = _with_spaces(models)
-    X, y = _table(X, "X"), _target(y, len(X), scoring)
+    X, y = _checks.table(X, "X"), _target(y, len(X), scoring)
     _checks.whole_number(budget, "budget")
     _checks.whole_number(folds, "folds", low=2)
     if seconds is not None:
@@ -750,7 +750,7 @@ def learning_curves(
     {10: 0.9, 300: 0.9}
     """
     models = {name: model for name, (model, _) in _with_spaces(models).items()}
-    X, X_test = _table(X, "X"), _table(X_test, "X_test")
+    X, X_test = _checks.table(X, "X"), _checks.table(X_test, "X_test")
     y, y_test = _target(y, len(X), scoring), _target(y_test, len(X_test), scoring)
     sizes = _checks.numbers(sizes, "sizes", low=2, high=len(X))
     if (np.diff(sizes) <= 0).any() or (sizes % 1).any():
@@ -1244,21 +1244,12 @@ def _edges(edges):
     return edges
 
 
-def _table(X, name):
-    X = X if isinstance(X, pd.DataFrame) else np.asarray(X)
-    if X.ndim != 2 or len(X) == 0:
-        raise ValueError(f"{name} must be a table of shape (n, d), not empty, got shape {X.shape}")
-    if isinstance(X, pd.DataFrame) and not X.columns.is_unique:
-        raise ValueError(f"{name} has two columns {X.columns[X.columns.duplicated()][0]!r}")
-    return X
-
-
 def _numeric_table(X):
-    X = pd.DataFrame(_table(X, "X")).copy()
+    X = pd.DataFrame(_checks.table(X, "X")).copy()
     if X.shape[1] == 0:
         raise ValueError("X has no columns")
     X.columns = X.columns.map(str)
-    X = _table(X, "X")  # 1 and "1" are one name in the findings
+    X = _checks.table(X, "X")  # 1 and "1" are one name in the findings
     return pd.DataFrame(
         {name: _checks.numbers(X.iloc[:, i], f"X[{name!r}]") for i, name in enumerate(X.columns)}
     )

@@ -98,21 +98,6 @@ def _labels_or_risk(model, X, name, metric):
     return (risk >= 0.5).astype(int) if metric in _LABEL_METRICS else risk
 
 
-def _table(X, name="X"):
-    X = X if isinstance(X, pd.DataFrame) else np.asarray(X)
-    if X.ndim != 2 or len(X) == 0:
-        raise ValueError(f"{name} must be a table of at least one row, got shape {X.shape}")
-    if isinstance(X, pd.DataFrame):
-        _unique_columns(X, name)
-    return X
-
-
-def _unique_columns(table, name):
-    if not table.columns.is_unique:
-        twice = table.columns[table.columns.duplicated()][0]
-        raise ValueError(f"{name} has two columns {twice!r}")
-
-
 def _sorted(values):
     """In ascending order; values of several types by their text."""
     try:
@@ -356,7 +341,7 @@ def baseline_report(
     """
     if not isinstance(models, dict) or not models:
         raise ValueError(f"models must be a dict of at least one model, got {models!r}")
-    X = _table(X)
+    X = _checks.table(X, "X")
     y = _checks.binary_labels(y, "y", len(X))
     _checks.one_of(metric, "metric", _METRICS)
     groups = _codes(groups, len(y))
@@ -524,7 +509,7 @@ def perturbation_test(
     PASSED  perturbation  mean radius: 569 rows, 0 failed
     1 passed, 0 failed
     """
-    X = _table(X)
+    X = _checks.table(X, "X")
     _checks.number(tolerance, "tolerance", low=0)
     _checks.whole_number(repeats, "repeats")
     rng = _checks.generator(random_state)
@@ -587,7 +572,7 @@ def invariance_test(model, X, change, *, tolerance=1e-6, allowed=0.0, name=None)
     >>> report.failures()[["name", "years", "before", "after"]].values.tolist()
     [['Emily', 7, 0, 1]]
     """
-    X = _table(X)
+    X = _checks.table(X, "X")
     _checks.number(tolerance, "tolerance", low=0)
     if not callable(change):
         raise TypeError(f"change must be a function of X, got {change!r}")
@@ -642,7 +627,7 @@ def directional_test(
     PASSED  directional   larger is dearer: 3 rows, 0 failed
     1 passed, 0 failed
     """
-    X = _table(X)
+    X = _checks.table(X, "X")
     _checks.one_of(direction, "direction", ("increase", "decrease"))
     _checks.number(tolerance, "tolerance", low=0)
     if isinstance(change, dict):
@@ -1434,7 +1419,7 @@ def find_slices(frame, loss, *, max_columns=2, bins=4, min_size=100, alpha=0.05,
         raise TypeError(f"frame must be a DataFrame, got {type(frame).__name__}")
     if frame.empty:
         raise ValueError("frame must hold at least one row and one column")
-    _unique_columns(frame, "frame")
+    _checks.unique_columns(frame, "frame")
     loss = _checks.numbers(loss, "loss", len(frame))
     _checks.whole_number(max_columns, "max_columns")
     if max_columns > 3:

@@ -30,7 +30,6 @@ __all__ = [
     "sample_ratio_check",
     "sample_size",
     "ab_test",
-    "holm_adjust",
     "crossing_probability",
     "group_sequential_bounds",
     "always_valid_bound",
@@ -598,41 +597,6 @@ def _resampled_means(sums, sizes, times, rng):
         rows = rng.integers(len(sums), size=len(sums))
         means[i] = sums[rows].sum() / sizes[rows].sum()
     return means
-
-
-def holm_adjust(p_values):
-    """P-values made fit for being many: each below alpha keeps all false alarms below alpha.
-
-    Parameters
-    ----------
-    p_values : array-like of shape (m,)
-
-    Returns
-    -------
-    ndarray of shape (m,)
-
-    Raises
-    ------
-    ValueError
-        If it is empty, or an entry is missing or not from 0 to 1.
-
-    References
-    ----------
-    Chapter 18, A/B Testing. S. Holm, "A simple sequentially rejective multiple test procedure",
-    Scandinavian Journal of Statistics 6 (1979).
-
-    Examples
-    --------
-    >>> from mlsys_helpers.testing_in_production import holm_adjust
-    >>> holm_adjust([0.01, 0.04, 0.03]).round(2).tolist()
-    [0.03, 0.06, 0.06]
-    """
-    p = _checks.numbers(p_values, "p_values", low=0, high=1)
-    order = np.argsort(p)
-    adjusted = np.empty(len(p))
-    steps = p[order] * np.arange(len(p), 0, -1)
-    adjusted[order] = np.minimum(1, np.maximum.accumulate(steps))
-    return adjusted
 
 
 # --- A/B testing: looking more than once ---------------------------------------------------------

@@ -958,7 +958,12 @@ BAD_INPUT = {
         {"reference_losses": [1, 2], "losses": [1, np.inf]},
         "losses must hold finite",
     ),
-    "drift doubled": (_trigger, (), {"reference": DOUBLED, "current": DOUBLED}, "repeat"),
+    "drift doubled": (
+        _trigger,
+        (),
+        {"reference": DOUBLED, "current": DOUBLED},
+        "X has two columns 'a'",
+    ),
     "metric": (_fresh, (), {"metric": "auc"}, "metric a function"),
     "fresh estimator": (_fresh, (), {"estimator": None}, "estimator must be"),
     "fresh labels": (_fresh, (), {"y": list("ababab")}, "labels 0 and 1"),

@@ -18,7 +18,6 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from statsmodels.stats import power as sm_power
 from statsmodels.stats import proportion as sm_proportion
-from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 
 from mlsys_helpers import testing_in_production as tip
@@ -492,18 +491,6 @@ def test_ab_test_refuses_options_that_do_not_fit(data):
     for options in ({"method": "x"}, {"alpha": 1}, {"method": "bootstrap", "resamples": 0}):
         with pytest.raises(ValueError, match=next(iter(options)) if len(options) == 1 else "resa"):
             tip.ab_test(outcome, variant, **options)
-
-
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
-@settings(max_examples=25)
-def test_holm_adjust_is_statsmodels(p_values):
-    assert tip.holm_adjust(p_values) == pytest.approx(multipletests(p_values, method="holm")[1])
-
-
-def test_holm_adjust_refuses():
-    for bad in ([], [0.5, 1.5], [np.nan]):
-        with pytest.raises(ValueError, match="p_values"):
-            tip.holm_adjust(bad)
 
 
 # --- Looks
